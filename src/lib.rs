@@ -1,0 +1,12 @@
+//! SRTP over multicast at high rate, keyed by MIKEY as MBMS security and OMA Multicast PoC define it.
+
+#![deny(unsafe_code)]
+
+pub mod error;
+pub mod ids;
+pub mod keys;
+pub mod secret;
+pub mod srtp;
+pub mod wire;
+
+pub use error::{Error, Reject};

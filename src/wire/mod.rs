@@ -1,0 +1,9 @@
+//! Bytes to views and back: RTP, RTCP, burst control, MIKEY, SDP lines. No state, no sockets.
+
+pub mod burst;
+pub mod classify;
+pub mod mikey;
+pub mod rtcp;
+pub mod rtp;
+#[cfg(feature = "sdp")]
+pub mod sdp;
