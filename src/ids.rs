@@ -37,10 +37,16 @@ impl PacketIndex {
         Self((index & 0x7fff_ffff) as u64)
     }
 
+    /// An index as a number; bits above the 48 of an index are dropped.
+    #[must_use]
+    pub const fn from_value(value: u64) -> Self {
+        Self(value & Self::MAX.0)
+    }
+
     /// The upper 32 bits.
     #[must_use]
     pub const fn roc(self) -> Roc {
-        // Bits 16..48 fit 32 bits because `new` and `srtcp` are the only constructors.
+        // Bits 16..48 fit 32 bits because every constructor keeps the value below 2^48.
         Roc((self.0 >> 16) as u32)
     }
 

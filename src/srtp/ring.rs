@@ -1,0 +1,153 @@
+//! The keys one group of packets may name, newest first.
+
+use std::sync::Arc;
+
+use super::key::{PacketKind, TrafficKey};
+use crate::{
+    error::Reject,
+    ids::{Mki, MskId, MtkId, Roc, Seq, Ssrc},
+};
+
+/// Keys of one talk group: what [`crate::srtp::Unprotector`] looks an MKI up in.
+///
+/// Immutable once shared. A handful of keys is the normal size, so look-up is a scan.
+#[derive(Debug, Default)]
+pub struct KeyRing {
+    keys: Vec<Arc<TrafficKey>>,
+    retired: Vec<MskFloor>,
+    announced: Vec<(Ssrc, Roc)>,
+}
+
+/// Below this MTK ID the keys of an MSK are gone; `None`: all of them are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct MskFloor {
+    msk: MskId,
+    lowest: Option<MtkId>,
+}
+
+impl KeyRing {
+    /// A ring of these keys, newest first.
+    #[must_use]
+    pub fn new(keys: Vec<Arc<TrafficKey>>) -> Self {
+        Self { keys, ..Self::default() }
+    }
+
+    /// Adds the rollover counters that an MSK message announced for late joiners; SSRC 0 stands for
+    /// every stream (mbms-keys K18).
+    #[must_use]
+    pub fn with_announced(mut self, announced: Vec<(Ssrc, Roc)>) -> Self {
+        self.announced = announced;
+        self
+    }
+
+    /// Remembers that the keys of `msk` below `lowest` have been retired, or all with `None`.
+    #[must_use]
+    pub fn with_retired(mut self, msk: MskId, lowest: Option<MtkId>) -> Self {
+        self.retired.retain(|floor| floor.msk != msk);
+        self.retired.push(MskFloor { msk, lowest });
+        self
+    }
+
+    /// The keys, newest first.
+    #[must_use]
+    pub fn keys(&self) -> &[Arc<TrafficKey>] {
+        &self.keys
+    }
+
+    /// The rollover counter announced for a stream.
+    #[must_use]
+    pub fn announced_roc(&self, ssrc: Ssrc) -> Option<Roc> {
+        let find = |wanted| self.announced.iter().find(|(s, _)| *s == wanted).map(|(_, roc)| *roc);
+        find(ssrc).or_else(|| find(Ssrc(0)))
+    }
+
+    /// Finds the key that a packet names. Each key looks for its MKI where its own profile puts it.
+    #[inline]
+    pub(crate) fn find(&self, kind: PacketKind, seq: Seq, packet: &[u8]) -> Option<&TrafficKey> {
+        self.keys.iter().map(|key| &**key).find(|key| {
+            mki_of(key, kind, seq, packet).is_some_and(|octets| octets == key.mki().as_bytes())
+        })
+    }
+
+    /// Why [`KeyRing::find`] found nothing: a key that is gone, or one that may still come.
+    pub(crate) fn why_not(&self, kind: PacketKind, seq: Seq, packet: &[u8]) -> Reject {
+        let unknown = self.keys.first().map_or_else(
+            // Without any key the layout is unknown; the packet waits for the first.
+            || None,
+            |key| mki_of(key, kind, seq, packet).and_then(Mki::new),
+        );
+        match unknown.and_then(|mki| mki.split_mbms()) {
+            Some((msk, mtk)) if self.is_retired(msk, mtk) => Reject::MkiExpired,
+            _ => Reject::UnknownMki,
+        }
+    }
+
+    fn is_retired(&self, msk: MskId, mtk: MtkId) -> bool {
+        self.retired
+            .iter()
+            .any(|floor| floor.msk == msk && floor.lowest.is_none_or(|lowest| mtk < lowest))
+    }
+}
+
+/// The octets where a packet under `key` carries its MKI.
+#[inline]
+fn mki_of<'a>(key: &TrafficKey, kind: PacketKind, seq: Seq, packet: &'a [u8]) -> Option<&'a [u8]> {
+    let profile = key.profile();
+    let tag_len = match kind {
+        PacketKind::Rtp => profile.tag_len_at(seq),
+        PacketKind::Rtcp => usize::from(profile.srtcp_tag_len),
+    };
+    let end = packet.len().checked_sub(tag_len)?;
+    let start = end.checked_sub(usize::from(profile.mki_len))?;
+    packet.get(start..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::srtp::Profile;
+
+    const MSK: MskId = MskId { group: 1, number: 2 };
+
+    fn ring() -> KeyRing {
+        let keys = [9, 8].map(|n| {
+            let mki = Mki::mbms(MSK, MtkId(n));
+            Arc::new(TrafficKey::new(mki, Profile::default(), &[0; 16], &[0; 14]).unwrap())
+        });
+        KeyRing::new(keys.to_vec()).with_retired(MSK, Some(MtkId(8)))
+    }
+
+    fn packet(mtk: u16) -> Vec<u8> {
+        let mut packet = vec![0x80; 12];
+        packet.extend(Mki::mbms(MSK, MtkId(mtk)).as_bytes());
+        packet.extend([0; 10]);
+        packet
+    }
+
+    #[test]
+    fn newer_key_is_awaited_and_retired_key_is_expired() {
+        let ring = ring();
+        let find = |mtk| ring.find(PacketKind::Rtp, Seq(0), &packet(mtk)).map(|k| *k.mki());
+        assert_eq!(find(8), Some(Mki::mbms(MSK, MtkId(8))));
+        assert_eq!((find(7), find(10)), (None, None));
+        assert_eq!(ring.why_not(PacketKind::Rtp, Seq(0), &packet(7)), Reject::MkiExpired);
+        assert_eq!(ring.why_not(PacketKind::Rtp, Seq(0), &packet(10)), Reject::UnknownMki);
+        let gone = ring.with_retired(MSK, None);
+        assert_eq!(gone.why_not(PacketKind::Rtp, Seq(0), &packet(10)), Reject::MkiExpired);
+    }
+
+    #[test]
+    fn announced_roc_falls_back_to_the_wildcard() {
+        let ring = KeyRing::default().with_announced(vec![(Ssrc(0), Roc(1)), (Ssrc(5), Roc(7))]);
+        assert_eq!(ring.announced_roc(Ssrc(5)), Some(Roc(7)));
+        assert_eq!(ring.announced_roc(Ssrc(6)), Some(Roc(1)));
+        assert_eq!(KeyRing::default().announced_roc(Ssrc(5)), None);
+    }
+
+    #[test]
+    fn packets_shorter_than_a_trailer_name_no_key() {
+        for len in 0..16 {
+            assert!(ring().find(PacketKind::Rtp, Seq(0), &vec![0x80; len]).is_none());
+        }
+    }
+}
