@@ -5,6 +5,18 @@
 
 mod backend;
 pub(crate) mod cipher;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(unreachable_pub, reason = "public through the feature `internals` only")
+)]
 pub(crate) mod hmac;
+mod hmac_portable;
 
 pub use backend::Backend;
+
+/// The kernels, for this package's own benches, fuzz targets and tests. Unstable: no version promises it.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use super::hmac::{HmacJob, HmacKey, hmac_batch};
+}
