@@ -5,4 +5,7 @@ mod kernel;
 mod profile;
 
 pub use kernel::Backend;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use kernel::internals;
 pub use profile::{Cipher, Profile, Rcc, RccMode};
