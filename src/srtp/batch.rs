@@ -91,7 +91,7 @@ impl Unprotector {
         for ((packet, plan), mac) in proven.zip(&macs) {
             if let Plan::Together { attempt, state, .. } = plan {
                 let good = attempt.tag_matches(packet.bytes, mac);
-                *state = if good { State::Authentic } else { State::Forged };
+                *state = if good { State::Authentic } else { State::Refused };
             }
         }
     }
@@ -104,7 +104,7 @@ impl Unprotector {
             if let Plan::Together { attempt, index, state, .. } = plan
                 && *state == State::Unproven
             {
-                *state = State::Forged;
+                *state = State::Refused;
                 let session = attempt.key.session(attempt.clear.kind);
                 if let Some(job) = attempt.gcm_job(session, *index, packet.bytes) {
                     jobs.push(job);
@@ -133,27 +133,29 @@ impl Unprotector {
                 None => return Err(Reject::AuthFailed),
             },
             Err(reject) => {
-                *state = State::Forged;
+                *state = State::Refused;
                 return Err(reject);
             }
         };
         let proven = matches!(state, State::Authentic | State::Opened);
-        if now != index || (!proven && fresh.is_none()) {
-            // Another index than the one tried, or the first packet of a stream that has further
-            // rollover counters to try: alone, from the octets as they came.
+        if now != index {
+            // Another index than the one tried: alone, from the octets as they came.
             if *state == State::Opened {
-                attempt.undo(index, packet.bytes, self.backend);
+                attempt.undo(self.backend, index, packet.bytes);
             }
             *plan = Plan::Alone;
             return self.unprotect_one(packet);
         }
-        let verdict = if proven {
-            self.commit(place, packet.source, index, fresh, &attempt)
-        } else {
-            Err(Reject::AuthFailed)
+        let verdict = match (proven, fresh) {
+            (true, fresh) => self.commit(place, packet.source, index, fresh, &attempt),
+            (false, Some(_)) => Err(Reject::AuthFailed),
+            (false, None) => {
+                *plan = Plan::Alone;
+                return self.unprotect_first(place, &attempt, packet, 1);
+            }
         };
         if verdict.is_err() {
-            *state = State::Forged;
+            *state = State::Refused;
         }
         verdict
     }
@@ -184,7 +186,8 @@ enum Plan<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     Unproven,
-    Forged,
+    /// Not to be delivered.
+    Refused,
     /// HMAC matches; not decrypted yet.
     Authentic,
     /// AEAD opened and decrypted.

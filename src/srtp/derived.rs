@@ -20,7 +20,12 @@ struct Entry {
 
 impl DerivedKeys {
     /// Session keys for derivation index `r`; `None` if the profile has no derivation rate.
-    pub(crate) fn get(&mut self, key: &TrafficKey, kind: PacketKind, r: u64) -> Option<&SessionKeys> {
+    pub(crate) fn get(
+        &mut self,
+        key: &TrafficKey,
+        kind: PacketKind,
+        r: u64,
+    ) -> Option<&SessionKeys> {
         let wanted = |e: &Entry| (e.key, e.kind, e.r) == (key.id(), kind, r);
         let found = self.entries.iter().position(|entry| entry.as_ref().is_some_and(wanted));
         let place = match found {

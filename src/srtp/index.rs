@@ -43,10 +43,9 @@ mod tests {
 
     #[test]
     fn estimate_follows_appendix_a() {
-        let file: serde_json::Value = serde_json::from_str(include_str!(
-            "../../tests/vectors/computed-index-estimate.json"
-        ))
-        .unwrap();
+        let file: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/vectors/computed-index-estimate.json"))
+                .unwrap();
         let cases = file["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 17);
         for case in cases {

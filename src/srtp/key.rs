@@ -107,8 +107,7 @@ impl TrafficKey {
         }
         let master_salt = master_salt.get(..salt_len).unwrap_or_default();
         let kdf = Kdf::new(master_key, master_salt);
-        let master =
-            || (SecretBytes::new(master_key), SecretBytes::new(master_salt));
+        let master = || (SecretBytes::new(master_key), SecretBytes::new(master_salt));
         Ok(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             mki,

@@ -1,8 +1,33 @@
 //! SRTP and SRTCP: profiles, key derivation, index, replay, unprotect and protect.
 //! Nothing here knows where a key came from.
+//!
+//! [`TrafficKey`] is a master key expanded; a [`KeyRing`] holds the keys that the packets of one talk
+//! group may name by MKI; an [`Unprotector`] holds the streams of one receiver and opens packets, one
+//! by one or a batch at a time; a [`Protector`] is the sender's side.
 
+mod batch;
+mod derived;
+mod index;
+mod kdf;
 mod kernel;
+mod key;
+mod layout;
 mod profile;
+mod protect;
+mod replay;
+mod ring;
+mod stream;
+mod unprotect;
 
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use kernel::internals;
+
+pub use batch::MAX_BATCH;
 pub use kernel::Backend;
+pub use key::{PacketKind, TrafficKey};
 pub use profile::{Cipher, Profile, Rcc, RccMode};
+pub use protect::Protector;
+pub use ring::KeyRing;
+pub use stream::SessionId;
+pub use unprotect::{Opened, Packet, StreamLimits, Unprotector, Verdict};

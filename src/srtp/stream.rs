@@ -3,29 +3,33 @@
 //! A stream's state is one cache line. It is created after the first packet that authenticates, so
 //! forged packets leave nothing behind.
 
+use std::num::NonZeroU64;
+
 use super::{key::PacketKind, replay::ReplayWindow};
 use crate::ids::{PacketIndex, Ssrc};
 
-/// The destination a stream arrives at: a dense number given by the caller for each pair of group
-/// address and port. With the SSRC it is the context identifier of RFC 3711 §3.2.3.
+/// The destination a stream arrives at: a number below 2^30 given by the caller for each pair of
+/// group address and port. With the SSRC it is the context identifier of RFC 3711 §3.2.3.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId(pub u32);
 
 /// Key of one context: destination, SSRC, and which half of the crypto session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct StreamKey(u64);
+pub(crate) struct StreamKey(NonZeroU64);
 
 impl StreamKey {
     #[inline]
     pub(crate) const fn new(session: SessionId, kind: PacketKind, ssrc: Ssrc) -> Self {
         // SRTP and SRTCP keep replay lists of their own (RFC 3711 §3.2.1), so they are two streams.
         let half = matches!(kind, PacketKind::Rtcp) as u64;
-        Self((session.0 as u64) << 33 | half << 32 | ssrc.0 as u64)
+        let octets = (session.0 as u64) << 33 | half << 32 | ssrc.0 as u64;
+        // The top bit is never part of a session's number; it leaves zero for an empty slot.
+        Self(NonZeroU64::MIN.saturating_add((octets | 1 << 63) - 1))
     }
 
     #[inline]
     const fn destination(self) -> u64 {
-        self.0 >> 32
+        self.0.get() >> 32
     }
 }
 
@@ -110,19 +114,16 @@ impl StreamTable {
             outcome = Inserted::Evicted;
         }
         let place = self.locate(key);
-        self.slots[place] = Some(Stream {
-            key,
-            window: ReplayWindow::starting_at(index),
-            source,
-            last_seen: now,
-        });
+        self.slots[place] =
+            Some(Stream { key, window: ReplayWindow::starting_at(index), source, last_seen: now });
         self.len += 1;
         outcome
     }
 
     /// Forgets every stream of a destination.
     pub(crate) fn remove_session(&mut self, session: SessionId) {
-        let belongs = |key: StreamKey| key.destination() >> 1 == u64::from(session.0);
+        let wanted = StreamKey::new(session, PacketKind::Rtp, Ssrc(0)).destination() >> 1;
+        let belongs = |key: StreamKey| key.destination() >> 1 == wanted;
         while let Some(key) =
             self.slots.iter().flatten().map(|stream| stream.key).find(|key| belongs(*key))
         {
@@ -168,7 +169,7 @@ impl StreamTable {
     #[inline]
     fn home(&self, key: StreamKey) -> usize {
         let bits = self.slots.len().trailing_zeros();
-        (key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+        (key.0.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
     }
 }
 

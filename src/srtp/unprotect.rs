@@ -173,7 +173,7 @@ impl Unprotector {
                 self.open(&attempt, index, packet.bytes)?;
                 self.commit(place, packet.source, index, Some(fresh), &attempt)
             }
-            None => self.unprotect_first(place, &attempt, packet),
+            None => self.unprotect_first(place, &attempt, packet, 0),
         }
     }
 
@@ -197,7 +197,12 @@ impl Unprotector {
     ///
     /// Order: the announced rollover counter, its successor, its predecessor, then onwards; without
     /// an announcement from 0 on (mbms-keys §6.2).
-    pub(super) fn candidate(&self, n: u32, attempt: &Attempt<'_>, keys: &KeyRing) -> Option<PacketIndex> {
+    pub(super) fn candidate(
+        &self,
+        n: u32,
+        attempt: &Attempt<'_>,
+        keys: &KeyRing,
+    ) -> Option<PacketIndex> {
         if attempt.clear.kind == PacketKind::Rtcp {
             return (n == 0).then(|| PacketIndex::srtcp(attempt.layout.e_word));
         }
@@ -214,14 +219,15 @@ impl Unprotector {
         Some(PacketIndex::new(Roc(roc), attempt.clear.seq))
     }
 
-    /// First packet of an unknown stream: its rollover counter is found by authentication.
-    fn unprotect_first(
+    /// First packet of an unknown stream: its rollover counter is found by authentication, from the
+    /// `n`-th candidate on.
+    pub(super) fn unprotect_first(
         &mut self,
         place: StreamKey,
         attempt: &Attempt<'_>,
         packet: &mut Packet<'_>,
+        mut n: u32,
     ) -> Verdict {
-        let mut n = 0;
         while let Some(index) = self.candidate(n, attempt, packet.keys) {
             if n > 0 {
                 //= mbms-keys §6.2: the successors are bounded, so that forged SSRCs stay cheap
@@ -244,7 +250,7 @@ impl Unprotector {
         index: PacketIndex,
         bytes: &mut [u8],
     ) -> Result<(), Reject> {
-        let Attempt { clear, layout, key } = attempt;
+        let Attempt { clear, key, .. } = attempt;
         let r = key.derivation(index);
         let session = if r == 0 {
             key.session(clear.kind)
@@ -354,6 +360,20 @@ impl Attempt<'_> {
         let clear_len = if self.is_encrypted() { self.clear.header_len } else { head.len() };
         let (aad, data) = head.split_at_mut_checked(clear_len)?;
         Some(GcmJob { key, iv, aad: [aad, e_word], data, tag })
+    }
+
+    /// Restores the ciphertext of an AEAD packet that was opened under this index: counter mode is
+    /// its own inverse.
+    pub(super) fn undo(&self, backend: Backend, index: PacketIndex, bytes: &mut [u8]) {
+        let session = self.key.session(self.clear.kind);
+        let Some(GcmJob { key, iv, data, .. }) = self.gcm_job(session, index, bytes) else {
+            return;
+        };
+        let mut block = [0; 16];
+        block[..12].copy_from_slice(&iv);
+        //= SP 800-38D §7.1: block 1 masks the tag, the text starts with block 2
+        block[15] = 2;
+        ctr_batch(backend, &mut [CtrJob { key, iv: block, data }]);
     }
 
     /// The text to run counter mode over, if any.

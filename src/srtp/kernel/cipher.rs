@@ -1,41 +1,90 @@
 //! AES-CM and AES-GCM over a batch of packets, each under its own key.
 
-use super::Backend;
+use super::{
+    Backend,
+    aes_portable::{KeyOctets, PortableKey},
+};
 use crate::srtp::Cipher;
 
-/// An expanded key: AES rounds, and for GCM the powers of the hash key.
-pub(crate) struct CipherKey {}
+/// An expanded key: AES rounds, and for GCM the powers of the hash key. Erased on drop.
+pub struct CipherKey {
+    portable: PortableKey,
+}
 
 impl CipherKey {
     /// Expands a session key (or a master key, for derivation). `key` has `cipher.key_len()` octets.
-    pub(crate) fn new(_cipher: Cipher, _key: &[u8]) -> Self {
-        Self {}
+    ///
+    /// A key for [`Cipher::Null`] is expanded as AES-128: its suites derive with that (RFC 3711
+    /// §5.3), and what they leave in the clear is no job.
+    ///
+    /// # Panics
+    /// If the key has another length.
+    #[must_use]
+    pub fn new(cipher: Cipher, key: &[u8]) -> Self {
+        assert_eq!(key.len(), cipher.key_len(), "octets of a key for {cipher:?}");
+        let octets = if let Ok(key) = key.try_into() {
+            KeyOctets::Aes128(key)
+        } else if let Ok(key) = key.try_into() {
+            KeyOctets::Aes192(key)
+        } else if let Ok(key) = key.try_into() {
+            KeyOctets::Aes256(key)
+        } else {
+            unreachable!("no cipher has a key of {} octets", key.len())
+        };
+        Self { portable: PortableKey::new(octets, cipher.is_aead()) }
     }
 }
 
 /// Counter mode over `data`, in place; encryption and decryption are the same (RFC 3711 §4.1.1).
-pub(crate) struct CtrJob<'a> {
-    pub(crate) key: &'a CipherKey,
-    /// First counter block; the last two octets count blocks.
-    pub(crate) iv: [u8; 16],
-    pub(crate) data: &'a mut [u8],
+pub struct CtrJob<'a> {
+    /// Of any cipher; a key for GCM works too.
+    pub key: &'a CipherKey,
+    /// First counter block. The last four octets count blocks, modulo 2^32; SRTP starts the last
+    /// two at zero and has at most 2^16 blocks.
+    pub iv: [u8; 16],
+    /// Transformed in place.
+    pub data: &'a mut [u8],
 }
 
 /// One AEAD packet (RFC 7714).
-pub(crate) struct GcmJob<'a> {
-    pub(crate) key: &'a CipherKey,
-    pub(crate) iv: [u8; 12],
+pub struct GcmJob<'a> {
+    /// For GCM. Under a key for another cipher nothing opens, and sealing panics.
+    pub key: &'a CipherKey,
+    /// Salt, SSRC, ROC and SEQ combined (RFC 7714 §8.1).
+    pub iv: [u8; 12],
     /// Associated data: two pieces, hashed one after the other (SRTCP: 8 octets, then the E word).
-    pub(crate) aad: [&'a [u8]; 2],
+    pub aad: [&'a [u8]; 2],
     /// Text without tag, transformed in place.
-    pub(crate) data: &'a mut [u8],
+    pub data: &'a mut [u8],
     /// Tag: expected when opening, made when sealing.
-    pub(crate) tag: [u8; 16],
+    pub tag: [u8; 16],
 }
 
-pub(crate) fn ctr_batch(_backend: Backend, _jobs: &mut [CtrJob<'_>]) {}
+/// Runs every job.
+pub fn ctr_batch(_backend: Backend, jobs: &mut [CtrJob<'_>]) {
+    for job in jobs {
+        job.key.portable.ctr(&job.iv, job.data);
+    }
+}
 
-/// Opens each job; `ok` tells which tags matched. The data of a job that failed is unspecified.
-pub(crate) fn gcm_open_batch(_backend: Backend, _jobs: &mut [GcmJob<'_>], _ok: &mut [bool]) {}
+/// Opens each job; `ok`, as long as `jobs`, tells which tags matched.
+///
+/// The data of a job that failed is as it was before the call: it can be tried again with another
+/// IV, and no text is released that is not authentic (RFC 7714 §5.3).
+pub fn gcm_open_batch(_backend: Backend, jobs: &mut [GcmJob<'_>], ok: &mut [bool]) {
+    debug_assert_eq!(jobs.len(), ok.len());
+    for (job, ok) in jobs.iter_mut().zip(ok) {
+        *ok = job.key.portable.gcm_open(&job.iv, job.aad, job.data, &job.tag);
+    }
+}
 
-pub(crate) fn gcm_seal_batch(_backend: Backend, _jobs: &mut [GcmJob<'_>]) {}
+/// Encrypts each job and puts the tag into it.
+///
+/// # Panics
+/// If a key is not for GCM: its packet would leave in the clear.
+pub fn gcm_seal_batch(_backend: Backend, jobs: &mut [GcmJob<'_>]) {
+    for job in jobs {
+        let tag = job.key.portable.gcm_seal(&job.iv, job.aad, job.data);
+        job.tag = tag.expect("sealing needs a key for GCM");
+    }
+}

@@ -1,27 +1,110 @@
 //! HMAC-SHA1 over a batch of messages, each under its own key (RFC 2104, RFC 3711 §4.2.1).
+//!
+//! [`crate::srtp`] hands over up to a lane's batch of jobs; the back end decides how many of them are
+//! hashed side by side. The two key blocks are compressed when the key is set up, never per packet.
 
-use super::Backend;
+use sha1::Digest;
+use sha1::block_api::compress;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{Backend, hmac_portable};
 
 /// SHA-1 states after the inner and the outer key block: the per-packet cost starts behind them.
-pub(crate) struct HmacKey {
-    pub(crate) inner: [u32; 5],
-    pub(crate) outer: [u32; 5],
+///
+/// They let their holder make any tag, so they are erased on drop and are never printed.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct HmacKey {
+    pub(super) inner: [u32; 5],
+    pub(super) outer: [u32; 5],
 }
 
 /// One message to authenticate.
-pub(crate) struct HmacJob<'a> {
-    pub(crate) key: &'a HmacKey,
-    pub(crate) message: &'a [u8],
+pub struct HmacJob<'a> {
+    /// Whose states the chain starts from and ends with.
+    pub key: &'a HmacKey,
+    /// Octets of the packet that the tag covers.
+    pub message: &'a [u8],
     /// Octets hashed behind the message that are not on the wire: the ROC of SRTP.
-    pub(crate) suffix: Option<[u8; 4]>,
+    pub suffix: Option<[u8; 4]>,
 }
 
 impl HmacKey {
-    /// Two compressions.
-    pub(crate) fn new(_key: &[u8]) -> Self {
-        Self { inner: [0; 5], outer: [0; 5] }
+    /// Two compressions; a key of more than 64 octets is hashed first (RFC 2104 §2).
+    pub fn new(key: &[u8]) -> Self {
+        let mut block = [0; BLOCK];
+        match block.get_mut(..key.len()) {
+            Some(head) => head.copy_from_slice(key),
+            None => block[..TAG].copy_from_slice(&sha1::Sha1::digest(key)),
+        }
+        let mut states = Self { inner: INITIAL, outer: INITIAL };
+        block.iter_mut().for_each(|octet| *octet ^= 0x36);
+        compress(&mut states.inner, &[block]);
+        block.iter_mut().for_each(|octet| *octet ^= 0x36 ^ 0x5c);
+        compress(&mut states.outer, &[block]);
+        block.zeroize();
+        states
     }
 }
 
 /// Computes the 20-octet MAC of each job into the tag of the same place.
-pub(crate) fn hmac_batch(_backend: Backend, _jobs: &[HmacJob<'_>], _tags: &mut [[u8; 20]]) {}
+///
+/// `jobs` and `tags` have one length; what the longer one has beyond the other is left alone.
+pub fn hmac_batch(_backend: Backend, jobs: &[HmacJob<'_>], tags: &mut [[u8; TAG]]) {
+    hmac_portable::hmac(jobs, tags);
+}
+
+/// Octets in a SHA-1 block.
+pub(super) const BLOCK: usize = 64;
+
+/// Octets in a MAC before truncation.
+pub(super) const TAG: usize = 20;
+
+/// FIPS 180-4 §5.3.1.
+const INITIAL: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mac(key: &[u8], message: &[u8], suffix: Option<[u8; 4]>) -> String {
+        let key = HmacKey::new(key);
+        let mut tags = [[0; TAG]];
+        hmac_batch(Backend::Portable, &[HmacJob { key: &key, message, suffix }], &mut tags);
+        hex::encode(tags[0])
+    }
+
+    #[test]
+    fn rfc_2202_section_3_vectors() {
+        let count: Vec<u8> = (1..=25).collect();
+        let long = b"Test Using Larger Than Block-Size Key and Larger Than One Block-Size Data";
+        let cases: [(&[u8], &[u8], &str); 7] = [
+            (&[0x0b; 20], b"Hi There", "b617318655057264e28bc0b6fb378c8ef146be00"),
+            (b"Jefe", b"what do ya want for nothing?", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+            (&[0xaa; 20], &[0xdd; 50], "125d7342b9ac11cd91a39af48aa17b4f63f175d3"),
+            (&count, &[0xcd; 50], "4c9007f4026250c6bc8414f9bf50c86c2d7235da"),
+            (&[0x0c; 20], b"Test With Truncation", "4c1a03424b55e07fe7f27be1d58bb9324a9a5a04"),
+            (
+                &[0xaa; 80],
+                b"Test Using Larger Than Block-Size Key - Hash Key First",
+                "aa4ae5e15272d00e95705637ce8a3b55ed402112",
+            ),
+            (&[0xaa; 80], long, "e8e99d0f45237d786d6bbaa7965c7808bbff1a91"),
+        ];
+        for (key, message, expected) in cases {
+            assert_eq!(mac(key, message, None), expected);
+        }
+    }
+
+    #[test]
+    fn the_suffix_is_hashed_as_if_it_were_on_the_wire() {
+        let message: Vec<u8> = (0..=255).cycle().take(300).collect();
+        for cut in 4..message.len() {
+            let (head, suffix) = message[..cut].split_last_chunk::<4>().unwrap();
+            assert_eq!(
+                mac(b"key", head, Some(*suffix)),
+                mac(b"key", &message[..cut], None),
+                "{cut}"
+            );
+        }
+    }
+}

@@ -3,8 +3,29 @@
 //! [`crate::srtp`] hands over jobs; nothing here parses a packet or knows an SSRC. Every kernel has a
 //! portable twin that proves it equal.
 
+mod aes_portable;
 mod backend;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(unreachable_pub, reason = "public through the feature `internals` only")
+)]
 pub(crate) mod cipher;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(unreachable_pub, reason = "public through the feature `internals` only")
+)]
 pub(crate) mod hmac;
+mod hmac_portable;
+
+#[cfg(test)]
+mod aes_vectors;
 
 pub use backend::Backend;
+
+/// The kernels, for this package's own benches, fuzz targets and tests. Unstable: no version promises it.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use super::cipher::{CipherKey, CtrJob, GcmJob, ctr_batch, gcm_open_batch, gcm_seal_batch};
+    pub use super::hmac::{HmacJob, HmacKey, hmac_batch};
+}
