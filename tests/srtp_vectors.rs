@@ -38,6 +38,9 @@ fn profile(case: &Value, key_len: usize) -> Profile {
         profile.srtp_tag_len = u8::try_from(len).unwrap();
         profile.srtcp_tag_len = profile.srtp_tag_len;
     }
+    if case["auth"] == false {
+        profile.srtp_tag_len = 0;
+    }
     if cipher != Cipher::Null {
         profile.encrypt_srtcp = case["e"] != 0;
     }

@@ -181,7 +181,7 @@ impl Profile {
         let full = self.srtp_tag_len as usize;
         match self.rcc {
             None | Some(Rcc { mode: RccMode::M2, .. }) => full,
-            Some(Rcc { rate, .. }) if rate > 0 && seq.0 % rate == 0 => full,
+            Some(Rcc { rate, .. }) if rate > 0 && seq.0.is_multiple_of(rate) => full,
             Some(_) => 0,
         }
     }

@@ -1,0 +1,217 @@
+//! Whatever a batch contains, it ends as if its packets had come one by one.
+
+use std::sync::Arc;
+
+use mcast_srtp::{
+    Reject,
+    ids::{Mki, MskId, MtkId, PacketIndex, Roc, Seq, Ssrc},
+    srtp::{
+        Backend, KeyRing, Opened, Packet, PacketKind, Profile, Protector, SessionId, StreamLimits,
+        TrafficKey, Unprotector, Verdict,
+    },
+};
+use proptest::prelude::*;
+
+/// What happens to one packet on its way.
+#[derive(Clone, Debug)]
+struct Sent {
+    ssrc: u32,
+    /// Sequence number relative to the stream's start, which lies shortly before a wrap.
+    offset: u16,
+    rtcp: bool,
+    key: usize,
+    len: usize,
+    damage: Damage,
+    source: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Damage {
+    None,
+    Flip(usize),
+    Cut(usize),
+    /// A sequence number far away, under a tag that does not match.
+    Jump,
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let damage = prop_oneof![
+        12 => Just(Damage::None),
+        2 => any::<usize>().prop_map(Damage::Flip),
+        1 => any::<usize>().prop_map(Damage::Cut),
+        1 => Just(Damage::Jump),
+    ];
+    let len = prop_oneof![0..40_usize, 150..170_usize, 1000..1300_usize];
+    (0..5_u32, 0..90_u16, prop::bool::weighted(0.2), 0..6_usize, len, damage, 0..3_u32).prop_map(
+        |(ssrc, offset, rtcp, key, len, damage, source)| Sent {
+            ssrc,
+            offset,
+            rtcp,
+            key,
+            len,
+            damage,
+            source: source / 2,
+        },
+    )
+}
+
+fn keys() -> Vec<Arc<TrafficKey>> {
+    let profiles = [
+        Profile::AES_CM_128_HMAC_SHA1_80,
+        Profile::AEAD_AES_128_GCM,
+        Profile::AES_256_CM_HMAC_SHA1_32,
+        Profile::AEAD_AES_256_GCM,
+        Profile::NULL_HMAC_SHA1_80,
+        Profile::AES_CM_128_HMAC_SHA1_80.with_kdr(16),
+    ];
+    (1_u16..)
+        .zip(profiles)
+        .map(|(number, profile)| {
+            let mki = Mki::mbms(MskId { group: 3, number: 1 }, MtkId(number));
+            let master = vec![number.to_le_bytes()[0]; profile.cipher.key_len()];
+            Arc::new(TrafficKey::new(mki, profile, &master, &[9; 14]).unwrap())
+        })
+        .collect()
+}
+
+/// The packets as they reach the receiver.
+fn wire(sent: &[Sent], keys: &[Arc<TrafficKey>]) -> Vec<Vec<u8>> {
+    sent.iter()
+        .map(|s| {
+            let mut sender = Protector::new();
+            // Streams start at ROC 0 to 3, close below the wrap.
+            let start = PacketIndex::new(Roc(s.ssrc % 4), Seq(0xffd8));
+            let index = PacketIndex::from_value(start.value() + u64::from(s.offset));
+            let seq = index.seq().0.to_be_bytes();
+            let ssrc = s.ssrc.to_be_bytes();
+            let mut packet = if s.rtcp {
+                let mut packet = vec![0x80, 204, 0, 2];
+                packet.extend(ssrc);
+                packet.extend(b"PoC1");
+                packet
+            } else {
+                let mut packet = vec![0x80, 97, seq[0], seq[1], 0, 0, 0, 1];
+                packet.extend(ssrc);
+                packet
+            };
+            packet.extend((0..s.len).map(|n| (n & 0xff) as u8));
+            sender.resume(Ssrc(s.ssrc), index);
+            sender.resume_rtcp(Ssrc(s.ssrc), u32::from(s.offset));
+            if s.rtcp {
+                sender.protect_rtcp(&keys[s.key], &mut packet).unwrap();
+            } else {
+                sender.protect_rtp(&keys[s.key], &mut packet).unwrap();
+            }
+            match s.damage {
+                Damage::None => {}
+                Damage::Flip(bit) => {
+                    let bit = bit % (8 * packet.len());
+                    packet[bit / 8] ^= 1 << (bit % 8);
+                }
+                Damage::Cut(len) => packet.truncate(len % packet.len()),
+                Damage::Jump => packet[2] ^= 0x90,
+            }
+            packet
+        })
+        .collect()
+}
+
+fn ring(keys: &[Arc<TrafficKey>]) -> KeyRing {
+    KeyRing::new(keys.to_vec())
+}
+
+type Outcome = (Verdict, Vec<u8>);
+
+fn outcome(verdict: Verdict, bytes: &[u8]) -> Outcome {
+    // Of a refused packet only the verdict is defined.
+    (verdict, verdict.map(|opened: Opened| bytes[..opened.len].to_vec()).unwrap_or_default())
+}
+
+fn one_by_one(wire: &[Vec<u8>], sent: &[Sent], ring: &KeyRing, backend: Backend) -> Vec<Outcome> {
+    let mut receiver = Unprotector::with_backend(limits(), backend);
+    wire.iter()
+        .zip(sent)
+        .map(|(packet, sent)| {
+            let mut bytes = packet.clone();
+            let mut packet = packet_of(sent, ring, &mut bytes);
+            let verdict = receiver.unprotect(&mut packet);
+            outcome(verdict, &bytes)
+        })
+        .collect()
+}
+
+fn in_batches(
+    wire: &[Vec<u8>],
+    sent: &[Sent],
+    ring: &KeyRing,
+    backend: Backend,
+    size: usize,
+) -> Vec<Outcome> {
+    let mut receiver = Unprotector::with_backend(limits(), backend);
+    let mut outcomes = Vec::new();
+    for (wire, sent) in wire.chunks(size).zip(sent.chunks(size)) {
+        let mut bytes = wire.to_vec();
+        let mut verdicts = vec![Err(Reject::Unsupported); wire.len()];
+        let mut batch: Vec<_> =
+            bytes.iter_mut().zip(sent).map(|(bytes, sent)| packet_of(sent, ring, bytes)).collect();
+        receiver.unprotect_batch(&mut batch, &mut verdicts);
+        outcomes.extend(verdicts.iter().zip(&bytes).map(|(v, b)| outcome(*v, b)));
+    }
+    outcomes
+}
+
+fn packet_of<'a>(sent: &Sent, keys: &'a KeyRing, bytes: &'a mut [u8]) -> Packet<'a> {
+    let kind = if sent.rtcp { PacketKind::Rtcp } else { PacketKind::Rtp };
+    Packet { session: SessionId(sent.ssrc % 2), kind, source: sent.source, keys, bytes }
+}
+
+/// A budget no batch uses up, so that its length does not show.
+fn limits() -> StreamLimits {
+    let mut limits = StreamLimits::default();
+    limits.roc_trials_per_batch = u32::MAX;
+    limits.streams_per_session = 3;
+    limits
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn batches_of_any_size_and_mixture(
+        sent in proptest::collection::vec(sent(), 0..150),
+        size in 1..90_usize,
+    ) {
+        let keys = keys();
+        let (wire, ring) = (wire(&sent, &keys), ring(&keys));
+        let expected = one_by_one(&wire, &sent, &ring, Backend::Portable);
+        for backend in Backend::available() {
+            let backend = *backend;
+            prop_assert_eq!(&in_batches(&wire, &sent, &ring, backend, size), &expected);
+            prop_assert_eq!(&one_by_one(&wire, &sent, &ring, backend), &expected);
+        }
+    }
+}
+
+#[test]
+fn replay_within_one_batch_is_delivered_once() {
+    let keys = keys();
+    for key in 0..keys.len() {
+        let one = Sent {
+            ssrc: 4,
+            offset: 50,
+            rtcp: false,
+            key,
+            len: 33,
+            damage: Damage::None,
+            source: 0,
+        };
+        let sent = vec![one; 5];
+        let wire = wire(&sent, &keys);
+        let verdicts: Vec<_> = in_batches(&wire, &sent, &ring(&keys), Backend::active(), 5)
+            .into_iter()
+            .map(|(verdict, _)| verdict)
+            .collect();
+        assert!(verdicts[0].is_ok(), "{verdicts:?}");
+        assert_eq!(verdicts[1..], [Err(Reject::Replayed); 4]);
+    }
+}
