@@ -210,11 +210,11 @@ impl Unprotector {
             return None;
         }
         let roc = match (keys.announced_roc(attempt.clear.ssrc), n) {
+            (None | Some(Roc(0)), n) => n,
             (Some(Roc(announced)), 0) => announced,
+            (Some(Roc(announced)), 2) => announced - 1,
             (Some(Roc(announced)), 1) => announced.checked_add(1)?,
-            (Some(Roc(announced)), 2) => announced.checked_sub(1)?,
             (Some(Roc(announced)), n) => announced.checked_add(n - 1)?,
-            (None, n) => n,
         };
         Some(PacketIndex::new(Roc(roc), attempt.clear.seq))
     }

@@ -1,0 +1,196 @@
+//! The traffic keys of one key group while packets may name them, and when they stop.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{CryptoSession, plane::LiveKey};
+use crate::{
+    ids::{MskId, MtkId, Roc, Ssrc},
+    srtp::{KeyRing, TrafficKey},
+};
+
+/// Traffic keys, newest first: by arrival of their MSK, then by MTK ID.
+#[derive(Debug, Default)]
+pub(super) struct LiveKeys {
+    keys: Vec<Live>,
+    /// MSKs in order of first arrival, the newest last.
+    msks: Vec<MskId>,
+    retired: Vec<(MskId, Option<MtkId>)>,
+    announced: Vec<(Ssrc, Roc)>,
+}
+
+#[derive(Debug)]
+struct Live {
+    msk: MskId,
+    mtk: MtkId,
+    key: Arc<TrafficKey>,
+    /// When a packet under it was first noticed.
+    used_since: Option<Instant>,
+}
+
+/// What [`LiveKeys::retire_unused`] took out.
+#[derive(Debug, Default)]
+pub(super) struct Retired {
+    pub(super) any: bool,
+    /// MSKs all of whose traffic keys are older than the one in use.
+    pub(super) msks: Vec<MskId>,
+}
+
+impl LiveKeys {
+    /// Notes the arrival of an MSK.
+    pub(super) fn note_msk(&mut self, msk: MskId) {
+        self.retired.retain(|(retired, _)| *retired != msk);
+        if !self.msks.contains(&msk) {
+            self.msks.push(msk);
+        }
+    }
+
+    /// Takes the rollover counters of the newest MSK message (RFC 3830 §6.1.1).
+    pub(super) fn announce(&mut self, sessions: &[CryptoSession]) {
+        self.announced = sessions.iter().map(|s| (s.ssrc, s.roc)).collect();
+    }
+
+    /// Adds a traffic key; beyond `limit` the oldest goes.
+    pub(super) fn insert(&mut self, msk: MskId, mtk: MtkId, key: Arc<TrafficKey>, limit: usize) {
+        if !self.msks.contains(&msk) {
+            self.msks.push(msk);
+        }
+        self.keys.retain(|live| (live.msk, live.mtk) != (msk, mtk));
+        let newer = |live: &Live| (self.order(live.msk), live.mtk) > (self.order(msk), mtk);
+        let place = self.keys.iter().position(|live| !newer(live)).unwrap_or(self.keys.len());
+        self.keys.insert(place, Live { msk, mtk, key, used_since: None });
+        while self.keys.len() > limit.max(1) {
+            self.retire_from(self.keys.len() - 1);
+        }
+    }
+
+    /// Takes every traffic key of an MSK out at once.
+    pub(super) fn retire_msk(&mut self, msk: MskId) {
+        self.keys.retain(|live| live.msk != msk);
+        self.forget(msk);
+    }
+
+    /// Takes out what is older than a key that has been in use for `grace`.
+    pub(super) fn retire_unused(&mut self, now: Instant, grace: Duration) -> Retired {
+        for live in self.keys.iter_mut().filter(|live| live.key.is_used()) {
+            live.used_since.get_or_insert(now);
+        }
+        let settled = |live: &Live| {
+            live.used_since.is_some_and(|since| now.saturating_duration_since(since) >= grace)
+        };
+        let Some(current) = self.keys.iter().position(settled) else { return Retired::default() };
+        let any = current + 1 < self.keys.len();
+        self.retire_from(current + 1);
+        let in_use = self.order(self.keys[current].msk);
+        let msks: Vec<_> =
+            self.msks.iter().copied().filter(|msk| self.order(*msk) < in_use).collect();
+        msks.iter().for_each(|msk| self.forget(*msk));
+        Retired { any: any || !msks.is_empty(), msks }
+    }
+
+    /// The ring of these keys, with keys given by hand behind them.
+    pub(super) fn ring(&self, fixed: &[Arc<TrafficKey>]) -> KeyRing {
+        let keys = self.keys.iter().map(|live| &live.key).chain(fixed).cloned().collect();
+        let ring = KeyRing::new(keys).with_announced(self.announced.clone());
+        self.retired.iter().fold(ring, |ring, (msk, lowest)| ring.with_retired(*msk, *lowest))
+    }
+
+    /// Names and use of the keys, newest first.
+    pub(super) fn list(&self) -> Vec<LiveKey> {
+        let name = |l: &Live| LiveKey { msk: l.msk, mtk: l.mtk, used: l.key.is_used() };
+        self.keys.iter().map(name).collect()
+    }
+
+    /// Retires the keys from this place on, which are the oldest.
+    fn retire_from(&mut self, place: usize) {
+        for live in self.keys.split_off(place) {
+            let floor = Some(MtkId(live.mtk.0.saturating_add(1)));
+            match self.retired.iter_mut().find(|(msk, _)| *msk == live.msk) {
+                Some((_, lowest)) => *lowest = (*lowest).max(floor).filter(|_| lowest.is_some()),
+                None => self.retired.push((live.msk, floor)),
+            }
+        }
+    }
+
+    /// Every key of the MSK is gone for good.
+    fn forget(&mut self, msk: MskId) {
+        self.msks.retain(|held| *held != msk);
+        self.retired.retain(|(retired, _)| *retired != msk);
+        self.retired.push((msk, None));
+        if self.retired.len() > RETIRED_MSKS {
+            self.retired.remove(0);
+        }
+    }
+
+    fn order(&self, msk: MskId) -> Option<usize> {
+        self.msks.iter().position(|held| *held == msk)
+    }
+}
+
+/// MSKs whose retirement is remembered, so that their packets count as expired, not as unknown.
+const RETIRED_MSKS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ids::Mki, srtp::Profile};
+
+    const OLD: MskId = MskId { group: 1, number: 1 };
+    const NEW: MskId = MskId { group: 1, number: 2 };
+    const GRACE: Duration = Duration::from_secs(10);
+
+    fn add(live: &mut LiveKeys, msk: MskId, mtk: u16) -> Arc<TrafficKey> {
+        let mki = Mki::mbms(msk, MtkId(mtk));
+        let key = TrafficKey::new(mki, Profile::default(), &[1; 16], &[2; 14]).unwrap();
+        let key = Arc::new(key);
+        live.insert(msk, MtkId(mtk), Arc::clone(&key), 4);
+        key
+    }
+
+    fn names(live: &LiveKeys) -> Vec<(u16, u16)> {
+        live.list().iter().map(|key| (key.msk.number, key.mtk.0)).collect()
+    }
+
+    #[test]
+    fn keys_are_ordered_by_msk_then_number_whatever_their_arrival() {
+        let mut live = LiveKeys::default();
+        live.note_msk(OLD);
+        live.note_msk(NEW);
+        for (msk, mtk) in [(NEW, 2), (OLD, 8), (OLD, 7), (NEW, 3), (OLD, 9)] {
+            add(&mut live, msk, mtk);
+        }
+        assert_eq!(names(&live), [(2, 3), (2, 2), (1, 9), (1, 8)]);
+    }
+
+    #[test]
+    fn a_key_delivered_ahead_retires_nothing_until_it_is_used() {
+        let start = Instant::now();
+        let mut live = LiveKeys::default();
+        live.note_msk(OLD);
+        add(&mut live, OLD, 7).mark_used();
+        assert!(!live.retire_unused(start, GRACE).any);
+        live.note_msk(NEW);
+        let next = add(&mut live, NEW, 2);
+        assert!(!live.retire_unused(start + 10 * GRACE, GRACE).any);
+        assert_eq!(names(&live), [(2, 2), (1, 7)]);
+        next.mark_used();
+        assert!(!live.retire_unused(start + 11 * GRACE, GRACE).any);
+        let retired = live.retire_unused(start + 12 * GRACE, GRACE);
+        assert_eq!((retired.any, retired.msks), (true, vec![OLD]));
+        assert_eq!(names(&live), [(2, 2)]);
+        assert!(!live.retire_unused(start + 13 * GRACE, GRACE).any);
+    }
+
+    #[test]
+    fn a_deleted_msk_takes_its_traffic_keys_along() {
+        let mut live = LiveKeys::default();
+        live.note_msk(OLD);
+        live.note_msk(NEW);
+        add(&mut live, OLD, 7);
+        add(&mut live, NEW, 1);
+        live.retire_msk(NEW);
+        assert_eq!(names(&live), [(1, 7)]);
+    }
+}

@@ -1,0 +1,335 @@
+//! The key plane: the only writer of the key table.
+//!
+//! Key messages go in, a [`KeyTable`](super::KeyTable) comes out. No socket, no thread, no clock of its
+//! own: [`crate::runtime`] runs it on the key thread, [`crate::rx::Receiver`] in place.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    MukId, Muk,
+    live::LiveKeys,
+    store::{KeyLimits, KeyStore, MskAccepted, MtkAccepted, Outcome},
+    table::PublishedKeys,
+};
+use crate::{
+    error::{Error, Reject},
+    ids::{GroupId, KeyDomainId, Mki, MskId, MtkId},
+    srtp::{KeyRing, TrafficKey},
+};
+
+/// Bounds of the key plane.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub struct PlaneLimits {
+    /// Bounds of the message store below.
+    pub store: KeyLimits,
+    /// Traffic keys kept of one key group; the oldest makes room. Default 8.
+    pub keys_per_group: usize,
+    /// How long keys older than the one in use are kept. Default 10 s.
+    ///
+    /// Counted from the first packet authenticated under the newer key, not from its delivery: keys
+    /// may arrive long ahead of use.
+    pub grace: Duration,
+}
+
+impl Default for PlaneLimits {
+    fn default() -> Self {
+        Self { store: KeyLimits::default(), keys_per_group: 8, grace: Duration::from_secs(10) }
+    }
+}
+
+/// What an accepted key message changed.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum KeyEvent {
+    /// An MSK is held now, or has been delivered again.
+    Msk {
+        /// Its key domain.
+        domain: KeyDomainId,
+        /// Its identifier.
+        msk: MskId,
+        /// It was held already; counters and traffic keys stay as they were.
+        redelivered: bool,
+        /// The verification message to send back, if one was asked for.
+        verification: Option<Vec<u8>>,
+    },
+    /// An MSK was revoked by its server; its traffic keys are gone with it.
+    MskDeleted {
+        /// Its key domain.
+        domain: KeyDomainId,
+        /// Its identifier.
+        msk: MskId,
+        /// The verification message to send back, if one was asked for.
+        verification: Option<Vec<u8>>,
+    },
+    /// The server asks for an MSK request (solicited pull).
+    MskRequested {
+        /// Its key domain.
+        domain: KeyDomainId,
+        /// The key group to ask for.
+        key_group: u16,
+    },
+    /// A traffic key is in the table from the next publish on.
+    Mtk {
+        /// The identifier packets will carry.
+        mki: Mki,
+    },
+}
+
+/// Keys of many talk groups, from key messages to the published table.
+#[derive(Debug)]
+pub struct KeyPlane {
+    store: KeyStore,
+    published: Arc<PublishedKeys>,
+    groups: BTreeMap<GroupId, Group>,
+    live: BTreeMap<KeyGroupId, LiveKeys>,
+    changed: BTreeSet<GroupId>,
+    limits: PlaneLimits,
+}
+
+/// Key domain and Key Group part: what the MSKs of one group of users share.
+type KeyGroupId = (KeyDomainId, u16);
+
+#[derive(Debug, Default)]
+struct Group {
+    /// The key domain its description binds it to (mbms-keys K22).
+    domain: Option<KeyDomainId>,
+    key_group: Option<KeyGroupId>,
+    /// Bound by its description, not by an MTK message seen on its address.
+    announced: bool,
+    /// Keys given by hand.
+    fixed: Vec<Arc<TrafficKey>>,
+}
+
+impl KeyPlane {
+    /// A plane without keys, and the place where its table appears.
+    #[must_use]
+    pub fn new(limits: PlaneLimits) -> Self {
+        Self {
+            store: KeyStore::new(limits.store),
+            published: Arc::default(),
+            groups: BTreeMap::new(),
+            live: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            limits,
+        }
+    }
+
+    /// Adds a client key.
+    ///
+    /// # Errors
+    /// As [`KeyStore::insert_muk`].
+    pub fn insert_muk(&mut self, id: MukId, muk: Muk) -> Result<(), Error> {
+        self.store.insert_muk(id, muk)
+    }
+
+    /// Adds a talk group, bound to a key domain if its description names one.
+    pub fn add_group(&mut self, group: GroupId, domain: Option<KeyDomainId>) {
+        self.groups.insert(group, Group { domain, ..Group::default() });
+        self.changed.insert(group);
+    }
+
+    /// Forgets a talk group. Its MSKs stay: other groups may use them.
+    pub fn remove_group(&mut self, group: GroupId) {
+        self.groups.remove(&group);
+        self.changed.insert(group);
+    }
+
+    /// Adds a traffic key by hand, for tools and tests.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is no such group.
+    pub fn insert_fixed(&mut self, group: GroupId, key: Arc<TrafficKey>) -> Result<(), Error> {
+        let entry = self.groups.get_mut(&group);
+        entry.ok_or_else(|| Error::invalid(format!("no group {group}")))?.fixed.insert(0, key);
+        self.changed.insert(group);
+        Ok(())
+    }
+
+    /// Takes a key message that came with the description of a group (RFC 4567), and binds the
+    /// group to the key group it names. `Ok(None)`: it is older than what has been received since,
+    /// and its MSK is held, which is no fault (mbms-keys §8).
+    ///
+    /// # Errors
+    /// The verdict of the message.
+    pub fn announce(
+        &mut self,
+        group: GroupId,
+        message: &[u8],
+        now: Instant,
+    ) -> Result<Option<KeyEvent>, Reject> {
+        let outcome = self.receive(None, message, now);
+        let (domain, msk) = super::store::named_msk(message).ok_or(Reject::MikeyNotMbms)?;
+        if outcome.is_ok() || self.store.holds(domain, msk) {
+            self.bind(group, (domain, msk.group), true);
+        }
+        match outcome {
+            Err(Reject::KeyReplayed) if self.store.holds(domain, msk) => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    }
+
+    /// Takes a key message; `from` is the group on whose address it arrived. The table changes with
+    /// the next [`Self::publish`].
+    ///
+    /// # Errors
+    /// The verdict of the message; nothing has changed then, except that an identical repeat of an
+    /// accepted MTK message tells which keys the packets of `from` will name.
+    pub fn receive(
+        &mut self,
+        from: Option<GroupId>,
+        message: &[u8],
+        now: Instant,
+    ) -> Result<KeyEvent, Reject> {
+        let repeated = self.store.expect_repeat(message);
+        let outcome = self.store.receive(message);
+        let learned = match &outcome {
+            Ok(Outcome::Mtk(mtk)) => Some((mtk.domain, mtk.msk_id)),
+            Err(Reject::KeyRepeated) => repeated,
+            _ => None,
+        };
+        if let (Some(group), Some((domain, msk))) = (from, learned) {
+            self.bind(group, (domain, msk.group), false);
+        }
+        match outcome? {
+            Outcome::Msk(accepted) => Ok(self.accept_msk(accepted)),
+            Outcome::Mtk(accepted) => self.accept_mtk(&accepted, now),
+            Outcome::MskDeleted { domain, msk_id, verification } => {
+                if let Some(live) = self.live.get_mut(&(domain, msk_id.group)) {
+                    live.retire_msk(msk_id);
+                }
+                self.mark((domain, msk_id.group));
+                Ok(KeyEvent::MskDeleted { domain, msk: msk_id, verification })
+            }
+            Outcome::MskRequested { domain, key_group } => {
+                Ok(KeyEvent::MskRequested { domain, key_group })
+            }
+        }
+    }
+
+    /// Retires keys whose time is over. To be called a few times a second.
+    pub fn tick(&mut self, now: Instant) {
+        let mut changed = Vec::new();
+        for (id, live) in &mut self.live {
+            let retired = live.retire_unused(now, self.limits.grace);
+            for msk in &retired.msks {
+                //= multicast-poc D3: the old MSK is destroyed after a grace period
+                self.store.remove_msk(id.0, *msk);
+            }
+            if retired.any {
+                changed.push(*id);
+            }
+        }
+        changed.into_iter().for_each(|id| self.mark(id));
+    }
+
+    /// Builds and publishes the next table if anything has changed; tells whether it did.
+    pub fn publish(&mut self) -> bool {
+        if self.changed.is_empty() {
+            return false;
+        }
+        let mut built = BTreeMap::new();
+        let rings: Vec<_> = std::mem::take(&mut self.changed)
+            .into_iter()
+            .map(|id| (id, self.groups.get(&id).map(|group| self.ring(group, &mut built))))
+            .collect();
+        let table = self.published.load().with_rings(rings);
+        self.published.store(table);
+        true
+    }
+
+    /// Where the table appears.
+    #[must_use]
+    pub const fn published(&self) -> &Arc<PublishedKeys> {
+        &self.published
+    }
+
+    /// The message store, for display.
+    #[must_use]
+    pub const fn store(&self) -> &KeyStore {
+        &self.store
+    }
+
+    fn accept_msk(&mut self, accepted: MskAccepted) -> KeyEvent {
+        let MskAccepted { domain, msk_id, redelivered, verification, sessions, .. } = accepted;
+        let live = self.live.entry((domain, msk_id.group)).or_default();
+        live.note_msk(msk_id);
+        live.announce(&sessions);
+        self.mark((domain, msk_id.group));
+        KeyEvent::Msk { domain, msk: msk_id, redelivered, verification }
+    }
+
+    fn accept_mtk(&mut self, accepted: &MtkAccepted, _now: Instant) -> Result<KeyEvent, Reject> {
+        let MtkAccepted { domain, msk_id, mtk_id, mtk, profile, .. } = accepted;
+        let mki = Mki::mbms(*msk_id, *mtk_id);
+        //= mbms-keys K14: a missing salt counts as zero
+        let salt = mtk.salt.as_ref().map_or(&[][..], |salt| salt.expose());
+        let profile = profile.with_mki_len(Mki::MBMS_LEN as u8);
+        let key = TrafficKey::new(mki, profile, mtk.key.expose(), salt)
+            .map_err(|_| Reject::BadKeyData)?;
+        let live = self.live.entry((*domain, msk_id.group)).or_default();
+        live.insert(*msk_id, *mtk_id, Arc::new(key), self.limits.keys_per_group);
+        self.mark((*domain, msk_id.group));
+        Ok(KeyEvent::Mtk { mki })
+    }
+
+    /// Ties a talk group to the key group its packets will name.
+    fn bind(&mut self, group: GroupId, key_group: KeyGroupId, announced: bool) {
+        let Some(entry) = self.groups.get_mut(&group) else { return };
+        let foreign = entry.domain.is_some_and(|domain| domain != key_group.0);
+        if foreign || (entry.announced && !announced) {
+            return;
+        }
+        entry.announced = announced;
+        if entry.key_group != Some(key_group) {
+            entry.key_group = Some(key_group);
+            self.changed.insert(group);
+        }
+    }
+
+    /// Every talk group of a key group gets a new ring with the next publish.
+    fn mark(&mut self, key_group: KeyGroupId) {
+        let users = self.groups.iter().filter(|(_, group)| group.key_group == Some(key_group));
+        self.changed.extend(users.map(|(id, _)| *id));
+    }
+
+    fn ring(
+        &self,
+        group: &Group,
+        built: &mut BTreeMap<KeyGroupId, Arc<KeyRing>>,
+    ) -> Arc<KeyRing> {
+        let live = group.key_group.and_then(|id| Some((id, self.live.get(&id)?)));
+        match live {
+            // Groups that share a key group share the ring.
+            Some((id, live)) if group.fixed.is_empty() => {
+                Arc::clone(built.entry(id).or_insert_with(|| Arc::new(live.ring(&[]))))
+            }
+            Some((_, live)) => Arc::new(live.ring(&group.fixed)),
+            None => Arc::new(KeyRing::new(group.fixed.clone())),
+        }
+    }
+}
+
+/// Names of what a talk group has, without its secrets: for display.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LiveKey {
+    /// The MSK the traffic key came under.
+    pub msk: MskId,
+    /// The traffic key.
+    pub mtk: MtkId,
+    /// A packet has been authenticated under it.
+    pub used: bool,
+}
+
+impl KeyPlane {
+    /// The traffic keys of a talk group, newest first.
+    #[must_use]
+    pub fn live_keys(&self, group: GroupId) -> Vec<LiveKey> {
+        let key_group = self.groups.get(&group).and_then(|group| group.key_group);
+        key_group.and_then(|id| self.live.get(&id)).map(LiveKeys::list).unwrap_or_default()
+    }
+}

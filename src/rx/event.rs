@@ -1,0 +1,93 @@
+//! What a lane delivers, all of it borrowed from the batch: copy what you keep.
+
+use std::net::SocketAddr;
+
+use crate::{
+    error::Reject,
+    ids::{GroupId, PacketIndex, Ssrc},
+    wire::{burst::BurstMessage, rtp::RtpView},
+};
+
+/// Something authentic that arrived, or notice of something that did not get through.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A media packet, decrypted.
+    Media(Media<'a>),
+    /// A burst-control message.
+    Burst(Burst<'a>),
+    /// Any other RTCP packet of a compound.
+    Rtcp(Rtcp<'a>),
+}
+
+/// One media packet.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub struct Media<'a> {
+    /// Its talk group.
+    pub group: GroupId,
+    /// Its stream.
+    pub ssrc: Ssrc,
+    /// Its place in the stream, rollover counter included.
+    pub index: PacketIndex,
+    /// Payload without RTP padding.
+    pub payload: &'a [u8],
+    /// The whole plain RTP packet: header fields, extension.
+    pub rtp: RtpView<'a>,
+    /// The same as octets, for forwarding.
+    pub packet: &'a [u8],
+    /// Who sent it.
+    pub source: SocketAddr,
+}
+
+/// One burst-control message.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct Burst<'a> {
+    /// Its talk group.
+    pub group: GroupId,
+    /// SSRC of its sender: the PoC server's, not the talker's.
+    pub ssrc: Ssrc,
+    /// What it says.
+    pub message: BurstMessage<'a>,
+    /// Who sent it.
+    pub source: SocketAddr,
+}
+
+/// One RTCP packet that is no burst control.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub struct Rtcp<'a> {
+    /// Its talk group.
+    pub group: GroupId,
+    /// Packet type: 200 SR, 201 RR, 202 SDES, 203 BYE, 204 APP …
+    pub packet_type: u8,
+    /// The packet from its header on.
+    pub packet: &'a [u8],
+    /// Who sent it.
+    pub source: SocketAddr,
+}
+
+/// A MIKEY message found among the datagrams of a group. Not authenticated.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub struct KeyMessage<'a> {
+    /// The group on whose address it arrived.
+    pub group: GroupId,
+    /// The message.
+    pub bytes: &'a [u8],
+    /// Who sent it.
+    pub source: SocketAddr,
+}
+
+/// Where a lane delivers. Called on the lane's thread: it must not block.
+pub trait Sink {
+    /// Takes something authentic.
+    fn event(&mut self, event: Event<'_>);
+
+    /// Takes a key message for the key plane.
+    ///
+    /// # Errors
+    /// The reason to count it under, for example [`Reject::MikeyQueueFull`].
+    fn key_message(&mut self, message: KeyMessage<'_>) -> Result<(), Reject>;
+}

@@ -1,0 +1,24 @@
+//! A receive lane: batches of datagrams in, media and burst events out.
+//!
+//! ```text
+//! batch ─► classify ─► MIKEY ─► Sink::key_message ─► key plane
+//!             │
+//!             └─ RTP, RTCP ─► unprotect the batch ─► deliver ─► Sink::event
+//!                                   └─ MKI unknown ─► hold back, again after the next table
+//! ```
+//! No sockets, no threads: [`crate::runtime`] has those. [`Receiver`] joins one lane and one key plane.
+
+mod counters;
+mod event;
+mod hold;
+mod lane;
+mod limits;
+mod port;
+mod receiver;
+
+pub use counters::{GroupCounters, GroupStats};
+pub use event::{Burst, Event, KeyMessage, Media, Rtcp, Sink};
+pub use lane::{BatchReport, Datagram, Lane};
+pub use limits::Limits;
+pub use port::{Port, PortId};
+pub use receiver::{GroupPorts, Receiver};
