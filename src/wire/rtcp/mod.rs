@@ -15,6 +15,7 @@ pub use bye::Bye;
 pub use report::{ReceiverReport, ReportBlock, SenderInfo, SenderReport};
 pub use sdes::{Chunk, SdesItem, SourceDescription};
 pub use write::RtcpWriter;
+pub(super) use write::{put_item, put_text};
 
 use crate::{Reject, ids::Ssrc};
 
