@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod error;
+pub mod group;
 pub mod ids;
 pub mod keys;
 pub mod secret;
