@@ -6,6 +6,7 @@ pub mod error;
 pub mod group;
 pub mod ids;
 pub mod keys;
+pub mod net;
 pub mod secret;
 pub mod srtp;
 pub mod wire;
