@@ -3,8 +3,10 @@
 #![deny(unsafe_code)]
 
 pub mod error;
+pub mod group;
 pub mod ids;
 pub mod keys;
+pub mod net;
 pub mod secret;
 pub mod srtp;
 pub mod wire;

@@ -247,9 +247,8 @@ impl<'a> RtpWriter<'a> {
         if self.payload_type & MARKER != 0 {
             return Err(Error::invalid("an RTP payload type is at most 127"));
         }
-        let count = match u8::try_from(self.csrcs.len()) {
-            Ok(count @ ..=CSRC_COUNT) => count,
-            _ => return Err(Error::invalid("an RTP packet names at most 15 contributing sources")),
+        let Ok(count @ ..=CSRC_COUNT) = u8::try_from(self.csrcs.len()) else {
+            return Err(Error::invalid("an RTP packet names at most 15 contributing sources"));
         };
         let padding = if self.padding == 0 { 0 } else { PADDING };
         let extension = if self.extension.is_none() { 0 } else { EXTENSION };

@@ -43,6 +43,11 @@ impl<'b> Writer<'b> {
         }
     }
 
+    /// Takes back what was written after `len`.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
