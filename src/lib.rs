@@ -7,6 +7,7 @@ pub mod group;
 pub mod ids;
 pub mod keys;
 pub mod net;
+pub mod rx;
 pub mod secret;
 pub mod srtp;
 pub mod wire;

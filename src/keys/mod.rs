@@ -2,7 +2,12 @@
 
 pub mod gba;
 pub mod issue;
+mod live;
 mod material;
+mod plane;
 pub mod store;
+mod table;
 
 pub use material::{CryptoSession, Interval, Msk, Mtk, Muk, MukId};
+pub use plane::{KeyEvent, KeyPlane, LiveKey, PlaneLimits};
+pub use table::{KeyTable, PublishedKeys};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    MukId, Muk,
+    Muk, MukId,
     live::LiveKeys,
     store::{KeyLimits, KeyStore, MskAccepted, MtkAccepted, Outcome},
     table::PublishedKeys,
@@ -297,11 +297,7 @@ impl KeyPlane {
         self.changed.extend(users.map(|(id, _)| *id));
     }
 
-    fn ring(
-        &self,
-        group: &Group,
-        built: &mut BTreeMap<KeyGroupId, Arc<KeyRing>>,
-    ) -> Arc<KeyRing> {
+    fn ring(&self, group: &Group, built: &mut BTreeMap<KeyGroupId, Arc<KeyRing>>) -> Arc<KeyRing> {
         let live = group.key_group.and_then(|id| Some((id, self.live.get(&id)?)));
         match live {
             // Groups that share a key group share the ring.

@@ -8,7 +8,7 @@ use std::{
 use crate::error::Reject;
 
 /// Counters of one group. One lane writes, so that counting takes no locked instruction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct GroupCounters {
     pub(crate) datagrams: Counter,
     pub(crate) octets: Counter,
@@ -36,6 +36,23 @@ impl Counter {
     #[inline]
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for GroupCounters {
+    fn default() -> Self {
+        Self {
+            datagrams: Counter::default(),
+            octets: Counter::default(),
+            media: Counter::default(),
+            burst: Counter::default(),
+            rtcp: Counter::default(),
+            key_messages: Counter::default(),
+            held: Counter::default(),
+            released: Counter::default(),
+            streams: Counter::default(),
+            rejects: std::array::from_fn(|_| Counter::default()),
+        }
     }
 }
 

@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use crate::{
     error::Reject,
     ids::{GroupId, PacketIndex, Ssrc},
-    wire::{burst::BurstMessage, rtp::RtpView},
+    wire::{
+        burst::{BurstEvent, BurstPacket},
+        rtcp::RtcpPacket,
+        rtp::RtpView,
+    },
 };
 
-/// Something authentic that arrived, or notice of something that did not get through.
+/// Something authentic that arrived.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -49,7 +53,9 @@ pub struct Burst<'a> {
     /// SSRC of its sender: the PoC server's, not the talker's.
     pub ssrc: Ssrc,
     /// What it says.
-    pub message: BurstMessage<'a>,
+    pub event: BurstEvent<'a>,
+    /// The message as it came, with what a later version of the protocol may have added.
+    pub message: BurstPacket<'a>,
     /// Who sent it.
     pub source: SocketAddr,
 }
@@ -60,10 +66,8 @@ pub struct Burst<'a> {
 pub struct Rtcp<'a> {
     /// Its talk group.
     pub group: GroupId,
-    /// Packet type: 200 SR, 201 RR, 202 SDES, 203 BYE, 204 APP …
-    pub packet_type: u8,
-    /// The packet from its header on.
-    pub packet: &'a [u8],
+    /// Type, count and body; [`RtcpPacket::view`] reads the fields.
+    pub packet: RtcpPacket<'a>,
     /// Who sent it.
     pub source: SocketAddr,
 }

@@ -9,6 +9,7 @@
 //! No sockets, no threads: [`crate::runtime`] has those. [`Receiver`] joins one lane and one key plane.
 
 mod counters;
+mod deliver;
 mod event;
 mod hold;
 mod lane;

@@ -26,6 +26,9 @@ struct MskFloor {
 }
 
 impl KeyRing {
+    /// A ring without keys: every MKI is unknown.
+    pub const EMPTY: Self = Self { keys: Vec::new(), retired: Vec::new(), announced: Vec::new() };
+
     /// A ring of these keys, newest first.
     #[must_use]
     pub fn new(keys: Vec<Arc<TrafficKey>>) -> Self {

@@ -1,0 +1,94 @@
+//! From an authenticated packet to the events in it. Third-party fields are read here for the first
+//! time.
+
+use std::net::SocketAddr;
+
+use super::{
+    event::{Burst, Event, Media, Rtcp, Sink},
+    port::Port,
+};
+use crate::{
+    error::Reject,
+    srtp::{Opened, PacketKind},
+    wire::{
+        burst::{self, BurstEvent, BurstPacket},
+        rtcp::{Compound, RtcpPacket, RtcpView},
+        rtp::RtpView,
+    },
+};
+
+/// Delivers one plain packet and counts it.
+#[inline]
+pub(super) fn deliver(
+    port: &Port,
+    kind: PacketKind,
+    opened: &Opened,
+    plain: &[u8],
+    source: SocketAddr,
+    sink: &mut impl Sink,
+) {
+    let delivered = match kind {
+        PacketKind::Rtp => media(port, opened, plain, source, sink),
+        PacketKind::Rtcp => compound(port, plain, source, sink),
+    };
+    if let Err(reject) = delivered {
+        port.counters.reject(reject);
+    }
+}
+
+fn media(
+    port: &Port,
+    opened: &Opened,
+    packet: &[u8],
+    source: SocketAddr,
+    sink: &mut impl Sink,
+) -> Result<(), Reject> {
+    let rtp = RtpView::parse(packet)?;
+    if !port.expects(rtp.payload_type()) {
+        return Err(Reject::UnknownPayloadType);
+    }
+    let payload = rtp.unpadded_payload()?;
+    port.counters.media.add(1);
+    let Opened { ssrc, index, .. } = *opened;
+    let group = port.group;
+    sink.event(Event::Media(Media { group, ssrc, index, payload, rtp, packet, source }));
+    Ok(())
+}
+
+/// All packets of a compound, or none if its lengths do not fit (srtp §1.4).
+fn compound(
+    port: &Port,
+    plain: &[u8],
+    source: SocketAddr,
+    sink: &mut impl Sink,
+) -> Result<(), Reject> {
+    for packet in Compound::parse(plain)?.packets() {
+        if let Err(reject) = rtcp(port, packet, source, sink) {
+            port.counters.reject(reject);
+        }
+    }
+    Ok(())
+}
+
+fn rtcp(
+    port: &Port,
+    packet: RtcpPacket<'_>,
+    source: SocketAddr,
+    sink: &mut impl Sink,
+) -> Result<(), Reject> {
+    let group = port.group;
+    match packet.view()? {
+        RtcpView::App(app) if app.name == burst::NAME => {
+            let message = BurstPacket::parse(&app)?;
+            //= burst-control §4 rule 5: what only a client sends cannot come from the group
+            let event = BurstEvent::try_from(message.message)?;
+            port.counters.burst.add(1);
+            sink.event(Event::Burst(Burst { group, ssrc: app.ssrc, event, message, source }));
+        }
+        _ => {
+            port.counters.rtcp.add(1);
+            sink.event(Event::Rtcp(Rtcp { group, packet, source }));
+        }
+    }
+    Ok(())
+}

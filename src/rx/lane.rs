@@ -1,0 +1,369 @@
+//! One lane: the streams of its groups, its hold-back, and the loop over a batch.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arrayvec::ArrayVec;
+
+use super::{
+    deliver::deliver,
+    event::{KeyMessage, Sink},
+    hold::HoldBack,
+    limits::Limits,
+    port::{Port, PortId},
+};
+use crate::{
+    error::Reject,
+    keys::{KeyTable, PublishedKeys},
+    srtp::{KeyRing, MAX_BATCH, Packet, PacketKind, Unprotector, Verdict},
+    wire::classify::{Class, classify},
+};
+
+/// One datagram as the socket gave it.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// The socket it came from.
+    pub port: PortId,
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// It was longer than its slot.
+    pub truncated: bool,
+    /// Its octets; an accepted packet is decrypted in place.
+    pub bytes: &'a mut [u8],
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct BatchReport {
+    /// Packets authenticated and handed to the sink, released ones included.
+    pub accepted: usize,
+    /// Datagrams refused, each counted under its reason.
+    pub rejected: usize,
+    /// Packets put aside for their key.
+    pub held: usize,
+    /// Packets put aside earlier whose key has come.
+    pub released: usize,
+    /// Key messages passed on.
+    pub key_messages: usize,
+}
+
+/// Receives for the groups given to it. Owned by one thread.
+#[derive(Debug)]
+pub struct Lane {
+    keys: Arc<PublishedKeys>,
+    unprotector: Unprotector,
+    ports: Vec<Option<Port>>,
+    hold: HoldBack,
+    /// Generation of the table that the held packets were last tried with.
+    tried: u64,
+    epoch: Option<Instant>,
+}
+
+impl Lane {
+    /// A lane without ports that looks keys up in `keys`. Allocates what its limits allow.
+    #[must_use]
+    pub fn new(keys: Arc<PublishedKeys>, limits: &Limits) -> Self {
+        Self {
+            keys,
+            unprotector: Unprotector::new(limits.streams),
+            ports: Vec::new(),
+            hold: HoldBack::new(limits),
+            tried: 0,
+            epoch: None,
+        }
+    }
+
+    /// Adds a socket and numbers it.
+    pub fn add_port(&mut self, port: Port) -> PortId {
+        self.hold.add_group(port.group.0);
+        let free = self.ports.iter().position(Option::is_none);
+        let place = free.unwrap_or_else(|| {
+            self.ports.push(None);
+            self.ports.len() - 1
+        });
+        self.ports[place] = Some(port);
+        PortId(place)
+    }
+
+    /// Forgets a socket, its streams and the packets held back for it.
+    pub fn remove_port(&mut self, port: PortId) {
+        if let Some(port) = self.ports.get_mut(port.0).and_then(Option::take) {
+            self.unprotector.remove_session(port.session);
+        }
+        self.hold.retain(|_, held| held.port != port);
+    }
+
+    /// Treats a batch: key messages first, then packets against one table of keys.
+    ///
+    /// Costs no allocation, lock or system call of its own; the key table is loaded once.
+    pub fn run_batch(
+        &mut self,
+        batch: &mut [Datagram<'_>],
+        now: Instant,
+        sink: &mut impl Sink,
+    ) -> BatchReport {
+        let mut report = BatchReport::default();
+        for datagrams in batch.chunks_mut(MAX_BATCH) {
+            self.run_chunk(datagrams, now, sink, &mut report);
+        }
+        report
+    }
+
+    /// What has to happen without traffic: held packets meet new keys or expire. Call it when
+    /// [`Self::next_deadline`] is reached and after each new table.
+    pub fn tick(&mut self, now: Instant, sink: &mut impl Sink) -> BatchReport {
+        let mut report = BatchReport::default();
+        let table = self.keys.load();
+        self.retry_held(&table, now, sink, &mut report);
+        report
+    }
+
+    /// When [`Self::tick`] is due at the latest; `None` while nothing is held back.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.hold.next_expiry()
+    }
+
+    /// Packets held back at the moment.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.hold.len()
+    }
+
+    /// Streams kept at the moment.
+    #[must_use]
+    pub const fn streams(&self) -> usize {
+        self.unprotector.streams()
+    }
+
+    fn run_chunk(
+        &mut self,
+        batch: &mut [Datagram<'_>],
+        now: Instant,
+        sink: &mut impl Sink,
+        report: &mut BatchReport,
+    ) {
+        let mut kinds = ArrayVec::<Option<PacketKind>, MAX_BATCH>::new();
+        for datagram in batch.iter() {
+            kinds.push(self.sort_out(datagram, sink, report));
+        }
+        // Behind the key messages: a plane that works in place has published by now.
+        let table = self.keys.load();
+        self.retry_held(&table, now, sink, report);
+        let since_epoch = self.since_epoch(now);
+        self.unprotector.set_now(since_epoch);
+
+        let mut places = ArrayVec::<(PortId, SocketAddr), MAX_BATCH>::new();
+        let mut packets = ArrayVec::<Packet<'_>, MAX_BATCH>::new();
+        for (datagram, kind) in batch.iter_mut().zip(kinds) {
+            let port = self.ports.get(datagram.port.0).and_then(Option::as_ref);
+            if let (Some(kind), Some(port)) = (kind, port) {
+                places.push((datagram.port, datagram.source));
+                packets.push(packet(port, kind, datagram.source, &table, datagram.bytes));
+            }
+        }
+        let mut verdicts = [NO_VERDICT; MAX_BATCH];
+        self.unprotector.unprotect_batch(&mut packets, &mut verdicts);
+        for ((packet, (id, source)), verdict) in packets.iter().zip(places).zip(verdicts) {
+            let Some(Some(port)) = self.ports.get(id.0) else { continue };
+            let held = &mut self.hold;
+            let verdict = match verdict {
+                //= multicast-poc D4: a packet may overtake its key message
+                Err(Reject::UnknownMki) => {
+                    held.push(id, port.group.0, source, packet.bytes, now).map(|()| None)
+                }
+                verdict => verdict.map(Some),
+            };
+            match verdict {
+                Ok(Some(opened)) => {
+                    report.accepted += 1;
+                    let plain = packet.bytes.get(..opened.len).unwrap_or_default();
+                    port.counters.streams.add(opened.new_stream.into());
+                    deliver(port, packet.kind, &opened, plain, source, sink);
+                }
+                Ok(None) => {
+                    report.held += 1;
+                    port.counters.held.add(1);
+                }
+                Err(reject) => {
+                    report.rejected += 1;
+                    port.counters.reject(reject);
+                }
+            }
+        }
+    }
+
+    /// Counts a datagram and passes key messages on; `Some` for what is to be decrypted.
+    fn sort_out(
+        &self,
+        datagram: &Datagram<'_>,
+        sink: &mut impl Sink,
+        report: &mut BatchReport,
+    ) -> Option<PacketKind> {
+        let Some(Some(port)) = self.ports.get(datagram.port.0) else {
+            report.rejected += 1;
+            return None;
+        };
+        port.counters.datagrams.add(1);
+        port.counters.octets.add(datagram.bytes.len() as u64);
+        let sorted =
+            if datagram.truncated { Err(Reject::Oversized) } else { sort(port, datagram.bytes) };
+        match sorted {
+            Ok(Some(kind)) => return Some(kind),
+            Ok(None) => {
+                let Datagram { source, ref bytes, .. } = *datagram;
+                match sink.key_message(KeyMessage { group: port.group, bytes, source }) {
+                    Ok(()) => {
+                        report.key_messages += 1;
+                        port.counters.key_messages.add(1);
+                    }
+                    Err(reject) => {
+                        report.rejected += 1;
+                        port.counters.reject(reject);
+                    }
+                }
+            }
+            Err(reject) => {
+                report.rejected += 1;
+                port.counters.reject(reject);
+            }
+        }
+        None
+    }
+
+    /// Tries the held packets again if there is a new table, and lets go of those whose time is over.
+    fn retry_held(
+        &mut self,
+        table: &KeyTable,
+        now: Instant,
+        sink: &mut impl Sink,
+        report: &mut BatchReport,
+    ) {
+        if self.hold.is_empty() {
+            self.tried = table.generation();
+            return;
+        }
+        if table.generation() != self.tried {
+            self.tried = table.generation();
+            self.release(table, now, sink, report);
+        }
+        if self.hold.next_expiry().is_some_and(|expiry| expiry <= now) {
+            let ports = &self.ports;
+            self.hold.retain(|_, held| {
+                let expired = held.is_expired(now);
+                if let (true, Some(Some(port))) = (expired, ports.get(held.port.0)) {
+                    port.counters.reject(Reject::HoldExpired);
+                    report.rejected += 1;
+                }
+                !expired
+            });
+        }
+    }
+
+    fn release(
+        &mut self,
+        table: &KeyTable,
+        now: Instant,
+        sink: &mut impl Sink,
+        report: &mut BatchReport,
+    ) {
+        let since_epoch = self.since_epoch(now);
+        self.unprotector.set_now(since_epoch);
+        let mut first = 0;
+        while first < self.hold.len() {
+            let mut batch = self.hold.batch::<MAX_BATCH>(first);
+            let count = batch.len();
+            let mut packets = ArrayVec::<Packet<'_>, MAX_BATCH>::new();
+            let mut places = ArrayVec::<(&Port, SocketAddr), MAX_BATCH>::new();
+            let mut still = [false; MAX_BATCH];
+            for (held, bytes) in &mut batch {
+                let Some(Some(port)) = self.ports.get(held.port.0) else { continue };
+                // `sort` put it aside as RTP or RTCP, so it says so again.
+                let Ok(Some(kind)) = sort(port, bytes) else { continue };
+                places.push((port, held.source));
+                packets.push(packet(port, kind, held.source, table, bytes));
+            }
+            let mut verdicts = [NO_VERDICT; MAX_BATCH];
+            self.unprotector.unprotect_batch(&mut packets, &mut verdicts);
+            for (n, ((packet, (port, source)), verdict)) in
+                packets.iter().zip(places).zip(verdicts).enumerate()
+            {
+                match verdict {
+                    Ok(opened) => {
+                        report.accepted += 1;
+                        report.released += 1;
+                        port.counters.released.add(1);
+                        port.counters.streams.add(opened.new_stream.into());
+                        let plain = packet.bytes.get(..opened.len).unwrap_or_default();
+                        deliver(port, packet.kind, &opened, plain, source, sink);
+                    }
+                    Err(Reject::UnknownMki) => still[n] = true,
+                    Err(reject) => {
+                        report.rejected += 1;
+                        port.counters.reject(reject);
+                    }
+                }
+            }
+            drop(packets);
+            drop(batch);
+            let mut kept = 0;
+            self.hold.retain(|place, _| {
+                let of_batch = place.checked_sub(first).and_then(|n| still[..count].get(n));
+                let keep = of_batch.copied().unwrap_or(true);
+                kept += usize::from(of_batch.is_some() && keep);
+                keep
+            });
+            first += kept;
+        }
+    }
+
+    fn since_epoch(&mut self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.epoch.get_or_insert(now))
+    }
+}
+
+/// What a datagram at this port is: RTP or RTCP, or `None` for a key message.
+#[inline]
+fn sort(port: &Port, bytes: &[u8]) -> Result<Option<PacketKind>, Reject> {
+    let carries = port.carries;
+    let rtcp = carries.rtcp || carries.burst;
+    match classify(bytes) {
+        Class::Mikey if carries.mikey => Ok(None),
+        //= RFC 5761 §4: the second octet tells them apart where both may come
+        Class::Rtcp if rtcp => Ok(Some(PacketKind::Rtcp)),
+        Class::Rtp | Class::Rtcp if carries.rtp => Ok(Some(PacketKind::Rtp)),
+        _ => Err(Reject::UnknownProtocol),
+    }
+}
+
+#[inline]
+fn packet<'a>(
+    port: &Port,
+    kind: PacketKind,
+    source: SocketAddr,
+    table: &'a KeyTable,
+    bytes: &'a mut [u8],
+) -> Packet<'a> {
+    static NO_KEYS: KeyRing = KeyRing::EMPTY;
+    let keys = table.ring(port.group).unwrap_or(&NO_KEYS);
+    Packet { session: port.session, kind, source: address_number(source), keys, bytes }
+}
+
+/// A source address as a number that is not zero; equal addresses give equal numbers.
+fn address_number(source: SocketAddr) -> u32 {
+    let ip = match source.ip() {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => {
+            let bits = v6.to_bits();
+            (bits ^ bits >> 64) as u64
+        }
+    };
+    let mixed =
+        (ip << 16 ^ ip >> 48 ^ u64::from(source.port())).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as u32 | 1
+}
+
+const NO_VERDICT: Verdict = Err(Reject::Unsupported);
