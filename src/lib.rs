@@ -2,14 +2,18 @@
 
 #![deny(unsafe_code)]
 
+mod counter;
 pub mod error;
 pub mod group;
 pub mod ids;
 pub mod keys;
 pub mod net;
+pub mod runtime;
 pub mod rx;
 pub mod secret;
 pub mod srtp;
 pub mod wire;
 
+pub use counter::RejectStats;
 pub use error::{Error, Reject};
+pub use runtime::Gateway;

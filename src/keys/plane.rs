@@ -80,6 +80,19 @@ pub enum KeyEvent {
     },
 }
 
+impl KeyEvent {
+    /// The verification message to send back, if one was asked for.
+    #[must_use]
+    pub fn verification(&self) -> Option<&[u8]> {
+        match self {
+            Self::Msk { verification, .. } | Self::MskDeleted { verification, .. } => {
+                verification.as_deref()
+            }
+            Self::MskRequested { .. } | Self::Mtk { .. } => None,
+        }
+    }
+}
+
 /// Keys of many talk groups, from key messages to the published table.
 #[derive(Debug)]
 pub struct KeyPlane {

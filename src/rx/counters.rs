@@ -1,14 +1,11 @@
 //! What happened to the datagrams of one group: written by its lane, read by anyone.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::fmt;
 
-use crate::error::Reject;
+use crate::counter::{Counter, RejectCounters, RejectStats};
 
 /// Counters of one group. One lane writes, so that counting takes no locked instruction.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct GroupCounters {
     pub(crate) datagrams: Counter,
     pub(crate) octets: Counter,
@@ -19,56 +16,14 @@ pub struct GroupCounters {
     pub(crate) held: Counter,
     pub(crate) released: Counter,
     pub(crate) streams: Counter,
-    rejects: [Counter; Reject::COUNT],
-}
-
-/// A number that one thread raises and others read.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    #[inline]
-    pub(crate) fn add(&self, n: u64) {
-        // One writer: load and store need not be one step.
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-    }
-
-    #[inline]
-    pub(crate) fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Default for GroupCounters {
-    fn default() -> Self {
-        Self {
-            datagrams: Counter::default(),
-            octets: Counter::default(),
-            media: Counter::default(),
-            burst: Counter::default(),
-            rtcp: Counter::default(),
-            key_messages: Counter::default(),
-            held: Counter::default(),
-            released: Counter::default(),
-            streams: Counter::default(),
-            rejects: std::array::from_fn(|_| Counter::default()),
-        }
-    }
+    pub(crate) socket_drops: Counter,
+    pub(crate) rejects: RejectCounters,
 }
 
 impl GroupCounters {
-    #[inline]
-    pub(crate) fn reject(&self, reject: Reject) {
-        self.rejects[reject as usize].add(1);
-    }
-
     /// The counters of this moment.
     #[must_use]
     pub fn snapshot(&self) -> GroupStats {
-        let mut rejects = [0; Reject::COUNT];
-        for (total, counter) in rejects.iter_mut().zip(&self.rejects) {
-            *total = counter.value();
-        }
         GroupStats {
             datagrams: self.datagrams.value(),
             octets: self.octets.value(),
@@ -79,14 +34,15 @@ impl GroupCounters {
             held: self.held.value(),
             released: self.released.value(),
             streams: self.streams.value(),
-            rejects,
+            socket_drops: self.socket_drops.value(),
+            rejects: self.rejects.snapshot(),
         }
     }
 }
 
 /// Counters of one group at one moment; all grow from 0.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct GroupStats {
     /// Datagrams received.
     pub datagrams: u64,
@@ -106,26 +62,10 @@ pub struct GroupStats {
     pub released: u64,
     /// Streams seen for the first time.
     pub streams: u64,
-    rejects: [u64; Reject::COUNT],
-}
-
-impl GroupStats {
-    /// How many datagrams were refused for this reason.
-    #[must_use]
-    pub const fn rejected(&self, reject: Reject) -> u64 {
-        self.rejects[reject as usize]
-    }
-
-    /// The reasons that occurred, with their counts.
-    pub fn rejects(&self) -> impl Iterator<Item = (Reject, u64)> + '_ {
-        Reject::ALL.iter().map(|r| (*r, self.rejected(*r))).filter(|(_, count)| *count > 0)
-    }
-
-    /// Datagrams refused for any reason.
-    #[must_use]
-    pub fn rejected_in_all(&self) -> u64 {
-        self.rejects.iter().sum()
-    }
+    /// Datagrams the system dropped because the socket's buffer was full; read once a second.
+    pub socket_drops: u64,
+    /// Datagrams refused, by reason.
+    pub rejects: RejectStats,
 }
 
 impl fmt::Display for GroupStats {
@@ -136,6 +76,6 @@ impl fmt::Display for GroupStats {
             "{datagrams} datagrams: {media} media, {burst} burst, {rtcp} rtcp, \
              {key_messages} key messages, {held} held"
         )?;
-        self.rejects().try_for_each(|(reject, count)| write!(f, ", {count} {reject}"))
+        self.rejects.iter().try_for_each(|(reject, count)| write!(f, ", {count} {reject}"))
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn deliver(
         PacketKind::Rtcp => compound(port, plain, source, sink),
     };
     if let Err(reject) = delivered {
-        port.counters.reject(reject);
+        port.counters.rejects.add(reject);
     }
 }
 
@@ -64,7 +64,7 @@ fn compound(
 ) -> Result<(), Reject> {
     for packet in Compound::parse(plain)?.packets() {
         if let Err(reject) = rtcp(port, packet, source, sink) {
-            port.counters.reject(reject);
+            port.counters.rejects.add(reject);
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::{
     error::Reject,
     ids::{GroupId, PacketIndex, Ssrc},
+    keys::KeyEvent,
     wire::{
         burst::{BurstEvent, BurstPacket},
         rtcp::RtcpPacket,
@@ -22,6 +23,8 @@ pub enum Event<'a> {
     Burst(Burst<'a>),
     /// Any other RTCP packet of a compound.
     Rtcp(Rtcp<'a>),
+    /// A key message was accepted.
+    Key(&'a KeyEvent),
 }
 
 /// One media packet.

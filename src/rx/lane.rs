@@ -190,7 +190,7 @@ impl Lane {
                 }
                 Err(reject) => {
                     report.rejected += 1;
-                    port.counters.reject(reject);
+                    port.counters.rejects.add(reject);
                 }
             }
         }
@@ -222,13 +222,13 @@ impl Lane {
                     }
                     Err(reject) => {
                         report.rejected += 1;
-                        port.counters.reject(reject);
+                        port.counters.rejects.add(reject);
                     }
                 }
             }
             Err(reject) => {
                 report.rejected += 1;
-                port.counters.reject(reject);
+                port.counters.rejects.add(reject);
             }
         }
         None
@@ -255,7 +255,7 @@ impl Lane {
             self.hold.retain(|_, held| {
                 let expired = held.is_expired(now);
                 if let (true, Some(Some(port))) = (expired, ports.get(held.port.0)) {
-                    port.counters.reject(Reject::HoldExpired);
+                    port.counters.rejects.add(Reject::HoldExpired);
                     report.rejected += 1;
                 }
                 !expired
@@ -303,7 +303,7 @@ impl Lane {
                     Err(Reject::UnknownMki) => still[n] = true,
                     Err(reject) => {
                         report.rejected += 1;
-                        port.counters.reject(reject);
+                        port.counters.rejects.add(reject);
                     }
                 }
             }

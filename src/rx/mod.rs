@@ -22,4 +22,5 @@ pub use event::{Burst, Event, KeyMessage, Media, Rtcp, Sink};
 pub use lane::{BatchReport, Datagram, Lane};
 pub use limits::Limits;
 pub use port::{Port, PortId};
+pub(crate) use receiver::payload_types;
 pub use receiver::{GroupPorts, Receiver};

@@ -196,6 +196,6 @@ impl<F: FnMut(Event<'_>)> Sink for InPlace<'_, F> {
     fn key_message(&mut self, message: KeyMessage<'_>) -> Result<(), Reject> {
         let outcome = self.plane.receive(Some(message.group), message.bytes, self.now);
         self.plane.publish();
-        outcome.map(drop)
+        outcome.map(|event| (self.sink)(Event::Key(&event)))
     }
 }

@@ -1,0 +1,132 @@
+//! What a gateway is started with.
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use super::gateway::Gateway;
+use crate::{
+    error::Error,
+    group::GroupSpec,
+    keys::{Muk, MukId, PlaneLimits},
+    net::ReceiveOptions,
+    rx::{Event, Limits},
+};
+
+/// Settings of a [`Gateway`]; every one has a default.
+#[derive(Debug)]
+pub struct GatewayBuilder {
+    pub(super) lanes: NonZeroUsize,
+    pub(super) limits: Limits,
+    pub(super) plane: PlaneLimits,
+    pub(super) receive: ReceiveOptions,
+    pub(super) coalesce: Duration,
+    pub(super) queue: usize,
+    pub(super) key_address: Option<SocketAddr>,
+    muks: Vec<(MukId, Muk)>,
+    groups: Vec<GroupSpec>,
+}
+
+impl Default for GatewayBuilder {
+    fn default() -> Self {
+        Self {
+            lanes: NonZeroUsize::MIN,
+            limits: Limits::default(),
+            plane: PlaneLimits::default(),
+            receive: ReceiveOptions::default(),
+            coalesce: Duration::from_millis(1),
+            queue: 256,
+            key_address: None,
+            muks: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+}
+
+impl GatewayBuilder {
+    /// Lane threads; groups are spread over them. Default 1; 0 counts as 1.
+    #[must_use]
+    pub fn lanes(mut self, lanes: usize) -> Self {
+        self.lanes = NonZeroUsize::new(lanes).unwrap_or(NonZeroUsize::MIN);
+        self
+    }
+
+    /// A client key; more than one for a process that stands for several clients.
+    #[must_use]
+    pub fn muk(mut self, id: MukId, muk: Muk) -> Self {
+        self.muks.push((id, muk));
+        self
+    }
+
+    /// A group to join at start; more with [`Gateway::join`].
+    #[must_use]
+    pub fn group(mut self, spec: GroupSpec) -> Self {
+        self.groups.push(spec);
+        self
+    }
+
+    /// Bounds of each lane.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Bounds of the key plane.
+    #[must_use]
+    pub const fn plane_limits(mut self, limits: PlaneLimits) -> Self {
+        self.plane = limits;
+        self
+    }
+
+    /// Options of the multicast sockets.
+    #[must_use]
+    pub const fn receive_options(mut self, options: ReceiveOptions) -> Self {
+        self.receive = options;
+        self
+    }
+
+    /// How long a lane sleeps after a batch so that the next one gathers. Default 1 ms; zero for the
+    /// lowest latency at many times the processor time (a wake-up costs more than a packet).
+    #[must_use]
+    pub const fn coalesce(mut self, time: Duration) -> Self {
+        self.coalesce = time;
+        self
+    }
+
+    /// Key messages that may wait for the key thread. Default 256; counter `mikey_queue_full`.
+    #[must_use]
+    pub const fn key_queue(mut self, messages: usize) -> Self {
+        self.queue = messages;
+        self
+    }
+
+    /// Listens for MSK messages over unicast UDP, by custom on port 2269, and answers there with
+    /// verification messages. Default: MSK messages come with the group descriptions only.
+    #[must_use]
+    pub const fn key_address(mut self, address: SocketAddr) -> Self {
+        self.key_address = Some(address);
+        self
+    }
+
+    /// Starts the threads and joins the groups. `callback` runs on the lane threads (key events: on
+    /// the key thread) and must not block.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] or [`Error::Io`] with what to do, for the first client key, socket or group
+    /// that cannot be set up. Nothing keeps running then.
+    pub fn start(
+        self,
+        callback: impl Fn(Event<'_>) + Send + Sync + 'static,
+    ) -> Result<Gateway, Error> {
+        let mut builder = self;
+        let (muks, groups) =
+            (std::mem::take(&mut builder.muks), std::mem::take(&mut builder.groups));
+        let mut gateway = Gateway::launch(&builder, callback)?;
+        for (id, muk) in muks {
+            gateway.insert_muk(id, muk)?;
+        }
+        for spec in groups {
+            gateway.join(spec)?;
+        }
+        Ok(gateway)
+    }
+}

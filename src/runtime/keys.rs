@@ -1,0 +1,285 @@
+//! The key thread: one key plane, a queue of commands, and the socket of MSK messages.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use tracing::{debug, info, warn};
+
+use crate::{
+    counter::{Counter, RejectCounters},
+    error::{Error, Reject},
+    ids::{GroupId, KeyDomainId},
+    keys::{KeyEvent, KeyPlane, Muk, MukId},
+    net::Waker,
+    rx::{Event, KeyMessage},
+    srtp::TrafficKey,
+};
+
+/// Memory for one key message on its way from a lane; there are as many as the queue is long.
+pub(super) type Buffer = Box<[u8; MAX_KEY_MESSAGE]>;
+
+/// Longest key message taken from a lane or a socket.
+pub(super) const MAX_KEY_MESSAGE: usize = 2048;
+
+/// What the key thread is asked to do.
+pub(super) enum Command {
+    Message { group: Option<GroupId>, octets: Buffer, len: usize, source: SocketAddr },
+    InsertMuk { id: MukId, muk: Muk, done: Sender<Result<(), Error>> },
+    AddGroup { group: GroupId, domain: Option<KeyDomainId>, done: Sender<Result<(), Error>> },
+    RemoveGroup { group: GroupId },
+    Announce { group: GroupId, message: Vec<u8>, done: Sender<Result<(), Error>> },
+    InsertFixed { group: GroupId, key: Arc<TrafficKey>, done: Sender<Result<(), Error>> },
+}
+
+/// Counters of the key thread.
+#[derive(Debug, Default)]
+pub(super) struct KeyCounters {
+    pub(super) msk: Counter,
+    pub(super) mtk: Counter,
+    pub(super) verifications: Counter,
+    pub(super) publishes: Counter,
+    pub(super) rejects: RejectCounters,
+    /// Of the thread that reads MSK messages from their socket.
+    pub(super) not_queued: RejectCounters,
+}
+
+/// The lanes' end: buffers to copy a message into, and the queue to put it on.
+#[derive(Clone)]
+pub(super) struct KeyQueue {
+    pub(super) commands: Sender<Command>,
+    free: Receiver<Buffer>,
+}
+
+impl KeyQueue {
+    /// A queue for `len` messages, with its buffers, and the two ends of the key thread.
+    pub(super) fn new(len: usize) -> (Self, Receiver<Command>, Sender<Buffer>) {
+        // Some places more than buffers, so that commands find room beside messages.
+        let (commands, queue) = bounded(len.max(1) + 64);
+        let (give_back, free) = bounded(len.max(1));
+        for _ in 0..len.max(1) {
+            // The channel holds as many as are made.
+            let _ = give_back.try_send(Box::new([0; MAX_KEY_MESSAGE]));
+        }
+        (Self { commands, free }, queue, give_back)
+    }
+
+    /// Copies a message onto the queue without waiting or allocating.
+    pub(super) fn offer(
+        &self,
+        group: Option<GroupId>,
+        message: &[u8],
+        source: SocketAddr,
+    ) -> Result<(), Reject> {
+        if message.len() > MAX_KEY_MESSAGE {
+            return Err(Reject::Oversized);
+        }
+        let mut octets = self.free.try_recv().map_err(|_| Reject::MikeyQueueFull)?;
+        octets[..message.len()].copy_from_slice(message);
+        let command = Command::Message { group, octets, len: message.len(), source };
+        self.commands.try_send(command).map_err(|_| Reject::MikeyQueueFull)
+    }
+
+    /// The same for a lane's message.
+    pub(super) fn offer_from(&self, message: &KeyMessage<'_>) -> Result<(), Reject> {
+        self.offer(Some(message.group), message.bytes, message.source)
+    }
+}
+
+/// State of the key thread.
+pub(super) struct KeyThread<F> {
+    pub(super) plane: KeyPlane,
+    pub(super) commands: Receiver<Command>,
+    pub(super) give_back: Sender<Buffer>,
+    pub(super) socket: Option<Arc<UdpSocket>>,
+    pub(super) counters: Arc<KeyCounters>,
+    pub(super) wakers: Vec<Waker>,
+    pub(super) callback: Arc<F>,
+    pub(super) summary: Summary,
+}
+
+impl<F: Fn(Event<'_>)> KeyThread<F> {
+    /// Runs until every sender of commands is gone.
+    pub(super) fn run(mut self) {
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            let wait = next_tick.saturating_duration_since(Instant::now());
+            match self.commands.recv_timeout(wait) {
+                Ok(command) => {
+                    self.obey(command);
+                    // One table for all that is waiting already.
+                    for command in self.commands.clone().try_iter().take(PER_TABLE) {
+                        self.obey(command);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = Instant::now();
+            if now >= next_tick {
+                next_tick = now + TICK;
+                self.plane.tick(now);
+                self.summary.log(now);
+            }
+            if self.plane.publish() {
+                self.counters.publishes.add(1);
+                // Lanes may hold packets back for just these keys.
+                self.wakers.iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Message { group, octets, len, source } => {
+                let message = octets.get(..len).unwrap_or_default();
+                let outcome = self.plane.receive(group, message, Instant::now());
+                self.conclude(outcome, Some((group, source)));
+                let _ = self.give_back.try_send(octets);
+            }
+            Command::InsertMuk { id, muk, done } => {
+                let _ = done.send(self.plane.insert_muk(id, muk));
+            }
+            Command::AddGroup { group, domain, done } => {
+                self.plane.add_group(group, domain);
+                let _ = done.send(Ok(()));
+            }
+            Command::RemoveGroup { group } => self.plane.remove_group(group),
+            Command::Announce { group, message, done } => {
+                let outcome = self.plane.announce(group, &message, Instant::now());
+                let answer = match outcome {
+                    Ok(Some(event)) => {
+                        self.conclude(Ok(event), None);
+                        Ok(())
+                    }
+                    Ok(None) => Ok(()),
+                    Err(reject) => {
+                        self.counters.rejects.add(reject);
+                        Err(reject.into())
+                    }
+                };
+                let _ = done.send(answer);
+            }
+            Command::InsertFixed { group, key, done } => {
+                let _ = done.send(self.plane.insert_fixed(group, key));
+            }
+        }
+    }
+
+    /// Counts an outcome, tells the user, and answers where an answer is due.
+    fn conclude(
+        &mut self,
+        outcome: Result<KeyEvent, Reject>,
+        from: Option<(Option<GroupId>, SocketAddr)>,
+    ) {
+        let event = match outcome {
+            Ok(event) => event,
+            Err(reject) => {
+                self.counters.rejects.add(reject);
+                if let Some((group, source)) = from.filter(|_| reject != Reject::KeyRepeated) {
+                    self.summary.note(group, reject, source);
+                }
+                return;
+            }
+        };
+        match &event {
+            KeyEvent::Msk { domain, msk, redelivered, .. } => {
+                self.counters.msk.add(1);
+                info!(%domain, %msk, redelivered, "MSK accepted");
+            }
+            KeyEvent::Mtk { mki } => {
+                self.counters.mtk.add(1);
+                debug!(%mki, "MTK accepted");
+            }
+            KeyEvent::MskDeleted { domain, msk, .. } => info!(%domain, %msk, "MSK revoked"),
+            KeyEvent::MskRequested { domain, key_group } => {
+                info!(%domain, key_group, "MSK request solicited");
+            }
+        }
+        if let (Some(message), Some((None, source))) = (event.verification(), from) {
+            self.answer(message, source);
+        }
+        (self.callback)(Event::Key(&event));
+    }
+
+    //= mbms-keys K6: the verification message goes where the MSK message came from
+    fn answer(&self, message: &[u8], to: SocketAddr) {
+        let Some(socket) = &self.socket else { return };
+        match socket.send_to(message, to) {
+            Ok(_) => self.counters.verifications.add(1),
+            Err(error) => warn!(%to, %error, "verification message not sent"),
+        }
+    }
+}
+
+/// Refused key messages, logged at most once a minute and reason.
+#[derive(Default)]
+pub(super) struct Summary {
+    refused: std::collections::BTreeMap<(Option<GroupId>, Reject), (u64, SocketAddr)>,
+    next: Option<Instant>,
+}
+
+impl Summary {
+    fn note(&mut self, group: Option<GroupId>, reject: Reject, source: SocketAddr) {
+        if self.refused.len() < SUMMARY_LINES || self.refused.contains_key(&(group, reject)) {
+            self.refused.entry((group, reject)).or_insert((0, source)).0 += 1;
+        }
+    }
+
+    fn log(&mut self, now: Instant) {
+        if self.refused.is_empty() || self.next.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next = Some(now + SUMMARY_INTERVAL);
+        for ((group, reason), (count, first_source)) in std::mem::take(&mut self.refused) {
+            let group = group.map(|group| group.0);
+            warn!(group, %reason, count, %first_source, "key messages refused");
+        }
+    }
+}
+
+/// Reads MSK messages from their socket until told to stop.
+pub(super) fn listen(
+    socket: &UdpSocket,
+    queue: &KeyQueue,
+    counters: &KeyCounters,
+    stop: &AtomicBool,
+) {
+    let mut octets = [0; MAX_KEY_MESSAGE];
+    while !stop.load(Ordering::Relaxed) {
+        match socket.recv_from(&mut octets) {
+            Ok((len, source)) => {
+                // The key thread is the slower one; what finds no room its sender repeats.
+                let message = octets.get(..len).unwrap_or_default();
+                if let Err(reject) = queue.offer(None, message, source) {
+                    counters.not_queued.add(reject);
+                }
+            }
+            Err(error) if is_timeout(&error) => {}
+            Err(error) => {
+                debug!(%error, "socket of MSK messages");
+                std::thread::sleep(TICK);
+            }
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
+}
+
+/// How often keys are looked at for retirement.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+/// Commands obeyed before a table is published.
+const PER_TABLE: usize = 256;
+/// Reasons and groups counted for the log between two summaries.
+const SUMMARY_LINES: usize = 64;
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);

@@ -1,0 +1,19 @@
+//! Threads and channels around the sans-I/O cores: the [`Gateway`].
+//!
+//! ```text
+//! sockets ─► lane thread ─► callback                      (any number)
+//!               │  ▲
+//!   key messages│  │table, waker
+//!               ▼  │
+//!            key thread ◄─ MSK messages over UDP          (one; the only writer of keys)
+//! ```
+//! Everything between threads is bounded. A lane never waits for the key thread: a full queue is a
+//! counted drop, and MTK messages are repeated.
+
+mod builder;
+mod gateway;
+mod keys;
+mod lane;
+
+pub use builder::GatewayBuilder;
+pub use gateway::{Gateway, GatewayStats, KeyStats};
