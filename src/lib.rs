@@ -2,6 +2,8 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+pub mod aio;
 mod counter;
 pub mod error;
 pub mod group;
