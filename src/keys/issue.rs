@@ -1,9 +1,20 @@
 //! The issuing side of the key messages: MSK and MTK messages made, verification messages checked.
 
+use zeroize::Zeroizing;
+
+use super::{
+    CryptoSession, Interval, Msk, Mtk, Muk, MukId, policy,
+    protection::{Algorithms, MessageKeys},
+};
 use crate::{
+    error::{Error, Reject},
     ids::{CsbId, KeyDomainId, MskId, MtkId},
-    keys::{CryptoSession, Interval, Msk, Mtk, Muk, MukId},
+    secret::SecretBytes,
     srtp::Profile,
+    wire::mikey::{
+        CsIdMapFields, DataType, Encoder, EncrAlg, HeaderFields, IdType, KeyData, KeyType, MacAlg,
+        Message, SrtpIdRecord, Timestamp, Validity,
+    },
 };
 
 /// Contents of one MSK message, from the key server to one client (TS 33.246 §6.4.5.1).
@@ -53,40 +64,141 @@ pub struct MtkIssue<'a> {
 }
 
 /// Encodes, encrypts and authenticates an MSK message under the client's MUK.
-#[must_use]
-pub fn seal_msk(_issue: &MskIssue<'_>, _muk: &Muk) -> Vec<u8> {
-    Vec::new()
+///
+/// # Errors
+/// [`Error::Invalid`] if the MSK is shorter than 16 or longer than 32 octets, or a part is too long
+/// for its field.
+pub fn seal_msk(issue: &MskIssue<'_>, muk: &Muk) -> Result<Vec<u8>, Error> {
+    if !(16..=32).contains(&issue.msk.key.len()) {
+        return Err(Error::invalid("an MSK has 16 to 32 octets"));
+    }
+    let records: Vec<_> = issue
+        .sessions
+        .iter()
+        .map(|s| SrtpIdRecord { policy: s.policy, ssrc: s.ssrc, roc: s.roc })
+        .collect();
+    let mut encoder = msk_header(issue.csb, issue.verify, CsIdMapFields::SrtpId(&records));
+    encoder.key_ids(issue.domain, issue.msk_id, None);
+    if let Some(protocols) = issue.sdp_ids {
+        encoder.sdp_ids(protocols);
+    }
+    encoder.timestamp(Timestamp::Counter(issue.counter)).rand(&issue.msk.rand);
+    identities(&mut encoder, issue.muk_id);
+    policy::write(&mut encoder, 0, &issue.profile);
+    //= mbms-keys K3: SEQl and SEQu are emitted with two octets
+    let (from, to) = (issue.interval.low.0.to_be_bytes(), issue.interval.high.0.to_be_bytes());
+    let validity = Validity::Interval { from: &from, to: &to };
+    //= mbms-keys K12: the MSK travels as a TGK
+    let key = issue.msk.key.expose();
+    let key_data = KeyData { key_type: KeyType::TGK, key, salt: None, validity }.encode()?;
+    let keys = MessageKeys::derive(muk.0.expose(), &issue.msk.rand, issue.csb, Algorithms::MBMS)?;
+    finish(encoder, &keys, issue.counter, key_data)
 }
 
-/// An MSK message that asks the client to request the current MSK (solicited pull, K4).
-#[must_use]
+/// An MSK message that asks the client to request the current MSK (solicited pull): Key Number 0 and
+/// no key data (mbms-keys K4).
+///
+/// # Errors
+/// [`Error::Invalid`] if a part is too long for its field.
 pub fn seal_solicited_pull(
-    _domain: KeyDomainId,
-    _key_group: u16,
-    _counter: u32,
-    _muk_id: &MukId,
-    _muk: &Muk,
-    _rand: &[u8],
-) -> Vec<u8> {
-    Vec::new()
+    domain: KeyDomainId,
+    key_group: u16,
+    counter: u32,
+    muk_id: &MukId,
+    muk: &Muk,
+    rand: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let csb = CsbId(0);
+    let mut encoder = msk_header(csb, false, CsIdMapFields::Empty);
+    encoder.key_ids(domain, MskId { group: key_group, number: 0 }, None);
+    encoder.timestamp(Timestamp::Counter(counter)).rand(rand);
+    identities(&mut encoder, muk_id);
+    let keys = MessageKeys::derive(muk.0.expose(), rand, csb, Algorithms::MBMS)?;
+    finish(encoder, &keys, counter, Zeroizing::new(Vec::new()))
 }
 
 /// Encodes, encrypts and authenticates an MTK message under the MSK.
-#[must_use]
-pub fn seal_mtk(_issue: &MtkIssue<'_>) -> Vec<u8> {
-    Vec::new()
+///
+/// # Errors
+/// [`Error::Invalid`] if a part is too long for its field or the MSK is empty.
+pub fn seal_mtk(issue: &MtkIssue<'_>) -> Result<Vec<u8>, Error> {
+    let header = HeaderFields { csb: issue.csb, ..HeaderFields::default() };
+    let mut encoder = Encoder::new(&header);
+    encoder.key_ids(issue.domain, issue.msk_id, Some(issue.mtk_id));
+    encoder.timestamp(Timestamp::Counter(issue.counter));
+    let salt = issue.mtk.salt.as_ref().map(SecretBytes::expose);
+    //= mbms-keys K13: TEK+SALT for streaming
+    let key_type = if salt.is_some() { KeyType::TEK_SALT } else { KeyType::TEK };
+    let key = issue.mtk.key.expose();
+    let key_data = KeyData { key_type, key, salt, validity: Validity::Always }.encode()?;
+    let Msk { key, rand } = issue.msk;
+    //= TS 33.246 §6.4.5.3: the RAND is that of the MSK message
+    let keys = MessageKeys::derive(key.expose(), rand, issue.csb, Algorithms::MBMS)?;
+    finish(encoder, &keys, issue.counter, key_data)
 }
 
 /// Checks a verification message (R_MESSAGE) against the MSK message that asked for it; returns
 /// the counter it repeats.
 ///
 /// # Errors
-/// The verdict: malformed, wrong MAC, not a verification message.
+/// [`Reject::MikeyMalformed`] or [`Reject::MikeyUnsupported`] if it is no verification message,
+/// [`Reject::UnknownMuk`] if it names another client, [`Reject::KeyAuthFailed`] if its MAC does not
+/// match.
 pub fn open_verification(
-    _message: &[u8],
-    _msk_message_rand: &[u8],
-    _muk_id: &MukId,
-    _muk: &Muk,
-) -> Result<u32, crate::Reject> {
-    Err(crate::Reject::MikeyUnsupported)
+    message: &[u8],
+    msk_message_rand: &[u8],
+    muk_id: &MukId,
+    muk: &Muk,
+) -> Result<u32, Reject> {
+    let message = Message::parse(message)?;
+    let header = message.header();
+    if header.data_type != DataType::PRE_SHARED_VERIFICATION {
+        return Err(Reject::MikeyUnsupported);
+    }
+    let counter = message.timestamp().and_then(|t| t.counter()).ok_or(Reject::MikeyMalformed)?;
+    let verification = message.verification().ok_or(Reject::MikeyMalformed)?;
+    if message.first_id().is_some_and(|idr| idr.data != muk_id.idr.as_bytes()) {
+        return Err(Reject::UnknownMuk);
+    }
+    let algorithms = Algorithms { prf: header.prf, mac: verification.auth_alg, ..Algorithms::MBMS };
+    let keys = MessageKeys::derive(muk.0.expose(), msk_message_rand, header.csb, algorithms)?;
+    let covered = verified_pieces(message.without_mac(), muk_id, counter);
+    keys.verify(&covered.each_ref().map(|piece| &**piece), verification.mac)?;
+    Ok(counter)
+}
+
+/// What the MAC of a verification message covers: the message without its MAC, the identities, and
+/// the counter it repeats (RFC 3830 §5.2; mikey M5).
+pub(super) fn verified_pieces(message: &[u8], muk_id: &MukId, counter: u32) -> [Vec<u8>; 4] {
+    [
+        message.to_vec(),
+        muk_id.idi.as_bytes().to_vec(),
+        muk_id.idr.as_bytes().to_vec(),
+        counter.to_be_bytes().to_vec(),
+    ]
+}
+
+fn msk_header(csb: CsbId, verify: bool, map: CsIdMapFields<'_>) -> Encoder {
+    Encoder::new(&HeaderFields { csb, verify, map, ..HeaderFields::default() })
+}
+
+/// IDi and IDr (mbms-keys K15: an URI and a NAI).
+fn identities(encoder: &mut Encoder, muk_id: &MukId) {
+    encoder.id(IdType::URI, muk_id.idi.as_bytes()).id(IdType::NAI, muk_id.idr.as_bytes());
+}
+
+/// Encrypts the key data into KEMAC and appends the MAC.
+fn finish(
+    mut encoder: Encoder,
+    keys: &MessageKeys,
+    counter: u32,
+    mut key_data: Zeroizing<Vec<u8>>,
+) -> Result<Vec<u8>, Error> {
+    keys.crypt(Timestamp::Counter(counter), &mut key_data);
+    encoder.kemac(EncrAlg::AES_CM_128, &key_data, MacAlg::HMAC_SHA_1_160);
+    let mut message = encoder.finish()?;
+    //= RFC 3830 §5.2: from the version up to and including the MAC alg
+    let mac = keys.mac(&[&message]);
+    message.extend(mac);
+    Ok(message)
 }

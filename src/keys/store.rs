@@ -1,1 +1,537 @@
-//! The receiving side: MUKs and MSKs held, acceptance rules, one message in, one outcome out.
+//! The receiving side: MUKs and MSKs held, one message in, one outcome out.
+//!
+//! Check, open, commit: a message is decoded, its counter and numbers are compared, its MAC is
+//! verified, and only then does anything here change (RFC 3830 §5.3; mbms-keys §5). No sockets, no
+//! time, no randomness. A refused repeat costs a comparison, a forged message one derivation.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use zeroize::Zeroizing;
+
+use super::{
+    CryptoSession, Interval, Msk, Mtk, Muk, MukId,
+    accept::{
+        counter_is_newer, interval_revokes, key_data_is_one_msk, key_data_is_one_mtk,
+        message_is_complete, mtk_id_is_in_interval, mtk_id_is_newer, mtk_message_has_no_rand,
+    },
+    gba,
+    issue::verified_pieces,
+    policy,
+    protection::{Algorithms, MessageKeys},
+};
+use crate::{
+    error::{Error, Reject},
+    ids::{KeyDomainId, MskId, MtkId},
+    srtp::Profile,
+    wire::mikey::{
+        CsIdMap, CsIdMapFields, DataType, Encoder, HeaderFields, IdType, Identity, Kemac, KeyIds,
+        MacAlg, Message, Timestamp,
+    },
+};
+
+/// Bounds of a store.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub struct KeyLimits {
+    /// Client keys held. Default 4096.
+    pub muks: usize,
+    /// Key groups with MSKs; the standard allows two MSKs each. Default 4096; counter `key_limit`.
+    pub key_groups: usize,
+}
+
+impl Default for KeyLimits {
+    fn default() -> Self {
+        Self { muks: 4096, key_groups: 4096 }
+    }
+}
+
+/// What an accepted message brought.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Outcome {
+    /// An MSK, new or delivered again.
+    Msk(MskAccepted),
+    /// An MSK was revoked and is no longer held.
+    MskDeleted {
+        /// Its key domain.
+        domain: KeyDomainId,
+        /// Its identifier.
+        msk_id: MskId,
+        /// The verification message to send back, if one was asked for.
+        verification: Option<Vec<u8>>,
+    },
+    /// The server asks for an MSK request (solicited pull).
+    MskRequested {
+        /// Key domain to ask for.
+        domain: KeyDomainId,
+        /// Key group to ask for.
+        key_group: u16,
+    },
+    /// A traffic key.
+    Mtk(MtkAccepted),
+}
+
+/// An accepted MSK message.
+#[non_exhaustive]
+#[derive(Debug)]
+pub struct MskAccepted {
+    /// Key domain of the MSK.
+    pub domain: KeyDomainId,
+    /// Its identifier.
+    pub msk_id: MskId,
+    /// MTK IDs it may carry.
+    pub interval: Interval,
+    /// How packets under its traffic keys are protected.
+    pub profile: Profile,
+    /// Streams and their rollover counters.
+    pub sessions: Arc<[CryptoSession]>,
+    /// The MSK that made room, if the group held two.
+    pub evicted: Option<MskId>,
+    /// The same key was held already.
+    pub redelivered: bool,
+    /// The verification message to send back, if one was asked for.
+    pub verification: Option<Vec<u8>>,
+    /// Key management protocols that the SDP offered, as the initiator saw it (RFC 4567 §4.1.4).
+    pub sdp_ids: Option<String>,
+}
+
+/// An accepted MTK message.
+#[non_exhaustive]
+#[derive(Debug)]
+pub struct MtkAccepted {
+    /// Key domain of the MSK.
+    pub domain: KeyDomainId,
+    /// The MSK the message came under.
+    pub msk_id: MskId,
+    /// Identifier of the traffic key.
+    pub mtk_id: MtkId,
+    /// The traffic key.
+    pub mtk: Mtk,
+    /// How packets under it are protected.
+    pub profile: Profile,
+    /// Streams and their rollover counters, from the MSK message.
+    pub sessions: Arc<[CryptoSession]>,
+}
+
+/// An MSK as it is held, without its secrets: for display.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HeldMsk {
+    /// Key domain.
+    pub domain: KeyDomainId,
+    /// Identifier.
+    pub msk_id: MskId,
+    /// MTK IDs it may carry.
+    pub interval: Interval,
+    /// The last MTK ID accepted (SEQs).
+    pub last_mtk: Option<MtkId>,
+    /// The last counter accepted.
+    pub counter: Option<u32>,
+}
+
+/// Client keys and service keys of one process.
+#[derive(Debug)]
+pub struct KeyStore {
+    limits: KeyLimits,
+    muks: HashMap<MukId, HeldMuk>,
+    /// At most two MSKs a group, the older first (TS 31.102 §4.2.80).
+    msks: BTreeMap<(KeyDomainId, u16), Vec<Entry>>,
+}
+
+#[derive(Debug)]
+struct HeldMuk {
+    current: CountedMuk,
+    /// The key that `current` replaces, until a message under `current` verifies (mbms-keys K23).
+    former: Option<CountedMuk>,
+}
+
+#[derive(Debug)]
+struct CountedMuk {
+    muk: Muk,
+    counter: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    msk_id: MskId,
+    msk: Msk,
+    interval: Interval,
+    profile: Profile,
+    sessions: Arc<[CryptoSession]>,
+    last_mtk: Option<MtkId>,
+    counter: Option<u32>,
+    /// Keys of the bundle in use, derived once.
+    keys: Option<MessageKeys>,
+    /// The last accepted MTK message, to tell its repeats from replays.
+    last_message: Box<[u8]>,
+}
+
+impl KeyStore {
+    /// A store without keys.
+    #[must_use]
+    pub fn new(limits: KeyLimits) -> Self {
+        Self { limits, muks: HashMap::new(), msks: BTreeMap::new() }
+    }
+
+    /// Adds a client key. One that replaces another leaves it in place until the first message
+    /// under the new key verifies (mbms-keys K23).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if an identity is empty or [`KeyLimits::muks`] is reached.
+    pub fn insert_muk(&mut self, id: MukId, muk: Muk) -> Result<(), Error> {
+        if id.idi.is_empty() || id.idr.is_empty() {
+            return Err(Error::invalid("a MUK needs both identities, IDi and IDr"));
+        }
+        let former = self.muks.remove(&id).map(|held| held.current);
+        if former.is_none() && self.muks.len() >= self.limits.muks {
+            return Err(Error::invalid(format!("more than {} client keys", self.limits.muks)));
+        }
+        self.muks.insert(id, HeldMuk { current: CountedMuk { muk, counter: None }, former });
+        Ok(())
+    }
+
+    /// Forgets a client key; tells whether it was held.
+    pub fn remove_muk(&mut self, id: &MukId) -> bool {
+        self.muks.remove(id).is_some()
+    }
+
+    /// Takes one MIKEY message: an MSK message or an MTK message, told apart by the Key ID extension
+    /// alone (TS 33.246 §6.5.2).
+    ///
+    /// # Errors
+    /// The reason it is refused. Nothing has changed then, except that the counter of an authentic
+    /// message with unusable key data counts as seen.
+    pub fn receive(&mut self, message: &[u8]) -> Result<Outcome, Reject> {
+        let view = Message::parse(message)?;
+        if view.header().data_type != DataType::PRE_SHARED {
+            return Err(Reject::MikeyUnsupported);
+        }
+        let KeyIds { domain: Some(domain), msk: Some(msk_id), mtk, .. } =
+            view.key_ids().ok_or(Reject::MikeyNotMbms)?
+        else {
+            return Err(Reject::MikeyNotMbms);
+        };
+        match mtk {
+            None => self.receive_msk(&view, domain, msk_id),
+            Some(mtk_id) => self.receive_mtk(message, &view, domain, msk_id, mtk_id),
+        }
+    }
+
+    /// The MSK of a message that is, octet by octet, the MTK message accepted last under it.
+    #[must_use]
+    pub fn expect_repeat(&self, message: &[u8]) -> Option<(KeyDomainId, MskId)> {
+        let (domain, msk_id) = named_msk(message)?;
+        let entry = self.entry(domain, msk_id)?;
+        (!message.is_empty() && *entry.last_message == *message).then_some((domain, msk_id))
+    }
+
+    /// Forgets an MSK; tells whether it was held.
+    pub fn remove_msk(&mut self, domain: KeyDomainId, msk_id: MskId) -> bool {
+        let Some(group) = self.msks.get_mut(&(domain, msk_id.group)) else { return false };
+        let before = group.len();
+        group.retain(|entry| entry.msk_id != msk_id);
+        let removed = group.len() < before;
+        if group.is_empty() {
+            self.msks.remove(&(domain, msk_id.group));
+        }
+        removed
+    }
+
+    /// Whether an MSK is held.
+    #[must_use]
+    pub fn holds(&self, domain: KeyDomainId, msk_id: MskId) -> bool {
+        self.entry(domain, msk_id).is_some()
+    }
+
+    /// The MSKs held, by group, the older first.
+    pub fn msks(&self) -> impl Iterator<Item = HeldMsk> + '_ {
+        self.msks.iter().flat_map(|((domain, _), group)| {
+            group.iter().map(|entry| HeldMsk {
+                domain: *domain,
+                msk_id: entry.msk_id,
+                interval: entry.interval,
+                last_mtk: entry.last_mtk,
+                counter: entry.counter,
+            })
+        })
+    }
+
+    /// The last accepted counter of each client key, to be kept durably: a client that loses it can
+    /// be fed an old MSK message (mbms-keys K7).
+    pub fn muk_counters(&self) -> impl Iterator<Item = (&MukId, Option<u32>)> {
+        self.muks.iter().map(|(id, held)| (id, held.current.counter))
+    }
+
+    /// Sets the counter of a client key after a restart; tells whether the key is held.
+    pub fn restore_muk_counter(&mut self, id: &MukId, counter: u32) -> bool {
+        self.muks.get_mut(id).map(|held| held.current.counter = Some(counter)).is_some()
+    }
+
+    fn entry(&self, domain: KeyDomainId, msk_id: MskId) -> Option<&Entry> {
+        self.msks.get(&(domain, msk_id.group))?.iter().find(|entry| entry.msk_id == msk_id)
+    }
+
+    fn receive_msk(
+        &mut self,
+        message: &Message<'_>,
+        domain: KeyDomainId,
+        msk_id: MskId,
+    ) -> Result<Outcome, Reject> {
+        let (counter, kemac) = message_is_complete(message)?;
+        let rand = message.rand().ok_or(Reject::MikeyMalformed)?;
+        let id = muk_id(message)?;
+        let held = self.muks.get_mut(&id).ok_or(Reject::UnknownMuk)?;
+        let keys = held.authenticate(message, &kemac, counter, rand)?;
+        let mut key_data = Zeroizing::new(kemac.encr_data.to_vec());
+        keys.crypt(Timestamp::Counter(counter), &mut key_data);
+        //= mbms-keys K4: Key Number 0 is no key, whatever the key data holds
+        if msk_id.number == 0 {
+            return Ok(Outcome::MskRequested { domain, key_group: msk_id.group });
+        }
+        let (msk, interval) = key_data_is_one_msk(&key_data, rand)?;
+        let verification =
+            message.header().verify.then(|| verification_message(message, &id, counter, &keys));
+        let verification = verification.transpose()?;
+        if interval_revokes(interval) {
+            self.remove_msk(domain, msk_id);
+            return Ok(Outcome::MskDeleted { domain, msk_id, verification });
+        }
+        let (profile, sessions) = profile_and_sessions(message)?;
+        let entry = Entry {
+            msk_id,
+            msk,
+            interval,
+            profile,
+            sessions: Arc::clone(&sessions),
+            last_mtk: None,
+            counter: None,
+            keys: None,
+            last_message: Box::default(),
+        };
+        let (evicted, redelivered) = self.insert_msk(domain, entry)?;
+        let sdp_ids =
+            message.sdp_ids().map(|protocols| String::from_utf8_lossy(protocols).into_owned());
+        Ok(Outcome::Msk(MskAccepted {
+            domain,
+            msk_id,
+            interval,
+            profile,
+            sessions,
+            evicted,
+            redelivered,
+            verification,
+            sdp_ids,
+        }))
+    }
+
+    /// Puts an MSK in its place; returns the MSK that made room, and whether it was held already.
+    fn insert_msk(
+        &mut self,
+        domain: KeyDomainId,
+        entry: Entry,
+    ) -> Result<(Option<MskId>, bool), Reject> {
+        let place = (domain, entry.msk_id.group);
+        if !self.msks.contains_key(&place) && self.msks.len() >= self.limits.key_groups {
+            return Err(Reject::KeyLimit);
+        }
+        let group = self.msks.entry(place).or_default();
+        if let Some(held) = group.iter_mut().find(|held| held.msk_id == entry.msk_id) {
+            let same = held.msk.key.same_as(&entry.msk.key) && held.msk.rand == entry.msk.rand;
+            if same {
+                //= mbms-keys §5.2 step 8, K21: the interval is new, counters stay as they are
+                held.interval = entry.interval;
+                held.profile = entry.profile;
+                held.sessions = entry.sessions;
+            } else {
+                *held = entry;
+            }
+            return Ok((None, same));
+        }
+        //= TS 33.246 §6.3.2.1: at most two MSKs a group, the older one makes room
+        let evicted = (group.len() >= MSKS_PER_GROUP).then(|| group.remove(0).msk_id);
+        group.push(entry);
+        Ok((evicted, false))
+    }
+
+    fn receive_mtk(
+        &mut self,
+        octets: &[u8],
+        message: &Message<'_>,
+        domain: KeyDomainId,
+        msk_id: MskId,
+        mtk_id: MtkId,
+    ) -> Result<Outcome, Reject> {
+        mtk_message_has_no_rand(message)?;
+        let (counter, kemac) = message_is_complete(message)?;
+        let group = self.msks.get_mut(&(domain, msk_id.group)).ok_or(Reject::UnknownMsk)?;
+        let entry =
+            group.iter_mut().find(|entry| entry.msk_id == msk_id).ok_or(Reject::UnknownMsk)?;
+        if *entry.last_message == *octets {
+            return Err(Reject::KeyRepeated);
+        }
+        counter_is_newer(counter, entry.counter)?;
+        mtk_id_is_in_interval(mtk_id, entry.interval)?;
+        mtk_id_is_newer(mtk_id, entry.last_mtk)?;
+        let keys = entry.authenticate(message, &kemac)?;
+        let mut key_data = Zeroizing::new(kemac.encr_data.to_vec());
+        keys.crypt(Timestamp::Counter(counter), &mut key_data);
+        // The message is authentic: from here on state moves.
+        entry.keys = Some(keys);
+        entry.counter = Some(counter);
+        entry.last_mtk = Some(mtk_id);
+        entry.last_message = octets.into();
+        let mtk = key_data_is_one_mtk(&key_data, &entry.profile)?;
+        let (profile, sessions) = (entry.profile, Arc::clone(&entry.sessions));
+        Ok(Outcome::Mtk(MtkAccepted { domain, msk_id, mtk_id, mtk, profile, sessions }))
+    }
+}
+
+impl HeldMuk {
+    /// Steps 3 to 5 of mbms-keys §5.2: counter, MAC, and only then the counter moves.
+    fn authenticate(
+        &mut self,
+        message: &Message<'_>,
+        kemac: &Kemac<'_>,
+        counter: u32,
+        rand: &[u8],
+    ) -> Result<MessageKeys, Reject> {
+        match self.current.authenticate(message, kemac, counter, rand) {
+            Ok(keys) => {
+                self.former = None;
+                Ok(keys)
+            }
+            Err(reject) => match &mut self.former {
+                Some(former) => {
+                    former.authenticate(message, kemac, counter, rand).map_err(|of_former| {
+                        if reject == Reject::KeyAuthFailed { of_former } else { reject }
+                    })
+                }
+                None => Err(reject),
+            },
+        }
+    }
+}
+
+impl CountedMuk {
+    fn authenticate(
+        &mut self,
+        message: &Message<'_>,
+        kemac: &Kemac<'_>,
+        counter: u32,
+        rand: &[u8],
+    ) -> Result<MessageKeys, Reject> {
+        counter_is_newer(counter, self.counter)?;
+        let header = message.header();
+        let algorithms = algorithms(message, kemac);
+        let keys = MessageKeys::derive(self.muk.0.expose(), rand, header.csb, algorithms)?;
+        keys.verify(&[message.without_mac()], kemac.mac)?;
+        self.counter = Some(counter);
+        Ok(keys)
+    }
+}
+
+impl Entry {
+    /// Step 5 of mbms-keys §5.3. The keys are those of the last message if the bundle is the same,
+    /// so that the usual cost is one HMAC over the message.
+    fn authenticate(
+        &mut self,
+        message: &Message<'_>,
+        kemac: &Kemac<'_>,
+    ) -> Result<MessageKeys, Reject> {
+        let (csb, algorithms) = (message.header().csb, algorithms(message, kemac));
+        let cached = self.keys.take_if(|keys| keys.are_for(csb, algorithms));
+        let was_cached = cached.is_some();
+        let keys = match cached {
+            Some(keys) => keys,
+            None => MessageKeys::derive(self.msk.key.expose(), &self.msk.rand, csb, algorithms)?,
+        };
+        let verified = keys.verify(&[message.without_mac()], kemac.mac);
+        if let (Err(reject), true) = (verified, was_cached) {
+            self.keys = Some(keys);
+            return Err(reject);
+        }
+        verified.map(|()| keys)
+    }
+}
+
+/// Key domain and MSK that a message names, authentic or not.
+#[must_use]
+pub fn named_msk(message: &[u8]) -> Option<(KeyDomainId, MskId)> {
+    let ids = Message::parse(message).ok()?.key_ids()?;
+    ids.domain.zip(ids.msk)
+}
+
+fn algorithms(message: &Message<'_>, kemac: &Kemac<'_>) -> Algorithms {
+    Algorithms { prf: message.header().prf, encryption: kemac.encr_alg, mac: kemac.mac_alg }
+}
+
+/// The identities of an MSK message; both have to be there (mbms-keys K15).
+fn muk_id(message: &Message<'_>) -> Result<MukId, Reject> {
+    let text = |octets: &[u8]| {
+        std::str::from_utf8(octets).map(str::to_owned).map_err(|_| Reject::UnknownMuk)
+    };
+    let (idi, idr) = message.first_id().zip(message.second_id()).ok_or(Reject::UnknownMuk)?;
+    //= mbms-keys K15: IDi may carry the Ua security protocol identifier behind the FQDN
+    let Identity { data: idi, .. } = idi;
+    let idi = idi.strip_suffix(&gba::UA_MBMS).unwrap_or(idi);
+    Ok(MukId { idi: text(idi)?, idr: text(idr.data)? })
+}
+
+/// The policy of the streams in the map, and the map. One policy for all of them: receivers of a
+/// group see one set of parameters (RFC 4567 §4.1.2).
+fn profile_and_sessions(message: &Message<'_>) -> Result<(Profile, Arc<[CryptoSession]>), Reject> {
+    let sessions: Arc<[_]> = match &message.header().map {
+        CsIdMap::SrtpId(map) => map
+            .iter()
+            .map(|r| CryptoSession { policy: r.policy, ssrc: r.ssrc, roc: r.roc })
+            .collect(),
+        CsIdMap::Empty => Arc::default(),
+        _ => return Err(Reject::MikeyUnsupported),
+    };
+    let mut chosen = None;
+    for policy in message.policies() {
+        let used = sessions.is_empty() || sessions.iter().any(|s| s.policy == policy.number);
+        if used {
+            let profile = policy::read(&policy)?;
+            if chosen.is_some_and(|chosen| chosen != profile) {
+                return Err(Reject::MikeyUnsupported);
+            }
+            chosen = Some(profile);
+        }
+    }
+    Ok((chosen.unwrap_or_default(), sessions))
+}
+
+/// The answer to an MSK message with the V flag (RFC 3830 §5.2, §6.9).
+fn verification_message(
+    message: &Message<'_>,
+    id: &MukId,
+    counter: u32,
+    keys: &MessageKeys,
+) -> Result<Vec<u8>, Reject> {
+    let header = message.header();
+    let map = CsIdMapFields::Echo {
+        session_count: header.session_count,
+        map_type: header.map.map_type(),
+        info: header.map.info(),
+    };
+    let mut encoder = Encoder::new(&HeaderFields {
+        data_type: DataType::PRE_SHARED_VERIFICATION,
+        verify: false,
+        prf: header.prf,
+        csb: header.csb,
+        map,
+    });
+    let idr = message.second_id().map_or(&[][..], |idr| idr.data);
+    encoder.timestamp(Timestamp::Counter(counter)).id(IdType::NAI, idr);
+    let mac_alg = message.kemac().map_or(MacAlg::HMAC_SHA_1_160, |kemac| kemac.mac_alg);
+    encoder.verification(mac_alg);
+    let mut answer = encoder.finish().map_err(|_| Reject::MikeyMalformed)?;
+    let pieces = verified_pieces(&answer, id, counter);
+    answer.extend(keys.mac(&pieces.each_ref().map(|piece| &**piece)));
+    Ok(answer)
+}
+
+const MSKS_PER_GROUP: usize = 2;

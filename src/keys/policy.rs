@@ -1,0 +1,194 @@
+//! A [`Profile`] as the SP payload of an MSK message, and back (RFC 3830 §6.10.1, RFC 4771 §4,
+//! RFC 7714 §14.3).
+
+use crate::{
+    Reject,
+    srtp::{Cipher, Profile, Rcc, RccMode},
+    wire::mikey::{Encoder, ProtType, SecurityPolicy, SrtpAuth, SrtpEncr, SrtpParam},
+};
+
+/// Appends the profile as policy `number`.
+pub(super) fn write(encoder: &mut Encoder, number: u8, profile: &Profile) {
+    let aead = profile.cipher.is_aead();
+    let algorithm = match profile.cipher {
+        Cipher::Null => SrtpEncr::NULL,
+        Cipher::AesCm128 | Cipher::AesCm192 | Cipher::AesCm256 => SrtpEncr::AES_CM,
+        Cipher::AesGcm128 | Cipher::AesGcm256 => SrtpEncr::AES_GCM,
+    };
+    let authentication = if aead { SrtpAuth::NULL } else { SrtpAuth::HMAC_SHA_1 };
+    let octet = |n: usize| (n & 0xff) as u8;
+    let flag = |on: bool| vec![u8::from(on)];
+    let mut params: Vec<(SrtpParam, Vec<u8>)> = vec![
+        (SrtpParam::ENCRYPTION_ALG, vec![algorithm.0]),
+        (SrtpParam::ENCRYPTION_KEY_LEN, vec![octet(profile.cipher.key_len())]),
+        (SrtpParam::AUTH_ALG, vec![authentication.0]),
+        (SrtpParam::SALT_LEN, vec![octet(profile.cipher.salt_len())]),
+        (SrtpParam::PRF, vec![0]),
+        (SrtpParam::KDR, shortest(profile.kdr)),
+        (SrtpParam::SRTP_ENCRYPTION, flag(profile.encrypt_srtp)),
+        (SrtpParam::SRTCP_ENCRYPTION, flag(profile.encrypt_srtcp)),
+    ];
+    if aead {
+        params.push((SrtpParam::AEAD_TAG_LEN, vec![octet(profile.aead_tag_len())]));
+    } else {
+        params.push((SrtpParam::AUTH_KEY_LEN, vec![AUTH_KEY_LEN]));
+        params.push((SrtpParam::TAG_LEN, vec![profile.srtp_tag_len]));
+        if profile.srtcp_tag_len != profile.srtp_tag_len {
+            params.push((SrtpParam::SRTCP_TAG_LEN, vec![profile.srtcp_tag_len]));
+        }
+    }
+    if let Some(Rcc { mode, rate }) = profile.rcc {
+        let mode = match mode {
+            RccMode::M1 => SrtpAuth::RCC_M1,
+            RccMode::M2 => SrtpAuth::RCC_M2,
+            RccMode::M3 => SrtpAuth::RCC_M3,
+        };
+        params.push((SrtpParam::ROC_RATE, rate.to_be_bytes().to_vec()));
+        params.push((SrtpParam::SRTP_AUTH_ALG, vec![mode.0]));
+        params.push((SrtpParam::SRTP_TAG_LEN, vec![profile.srtp_tag_len]));
+    }
+    let params: Vec<_> = params.iter().map(|(kind, value)| (*kind, value.as_slice())).collect();
+    encoder.srtp_policy(number, &params);
+}
+
+/// Reads the profile of a policy; absent parameters have the defaults of RFC 3711 §8.2.
+///
+/// # Errors
+/// [`Reject::MikeyUnsupported`] for parameters that no profile expresses.
+pub(super) fn read(policy: &SecurityPolicy<'_>) -> Result<Profile, Reject> {
+    if policy.prot_type != ProtType::SRTP {
+        return Err(Reject::MikeyUnsupported);
+    }
+    let number = |kind, default| policy.param(kind).unwrap_or(default);
+    let octet = |kind, default| u8::try_from(number(kind, default)).map_err(|_| UNSUPPORTED);
+    let cipher =
+        cipher(octet(SrtpParam::ENCRYPTION_ALG, 1)?, number(SrtpParam::ENCRYPTION_KEY_LEN, 16))?;
+    let salt_len = number(SrtpParam::SALT_LEN, cipher.salt_len() as u32);
+    if number(SrtpParam::PRF, 0) != 0
+        || number(SrtpParam::PREFIX_LEN, 0) != 0
+        || number(SrtpParam::AUTH_KEY_LEN, AUTH_KEY_LEN.into()) != u32::from(AUTH_KEY_LEN)
+        || number(SrtpParam::AEAD_TAG_LEN, 16) != 16
+        || !(salt_len == 14 || salt_len == cipher.salt_len() as u32)
+    {
+        return Err(UNSUPPORTED);
+    }
+    let encrypted = |kind| cipher != Cipher::Null && number(kind, 1) != 0;
+    //= RFC 4771 §4: types 14 to 19 win over 2, 3 and 11
+    let authentication = octet(SrtpParam::SRTP_AUTH_ALG, number(SrtpParam::AUTH_ALG, 1))?;
+    let rcc = rcc(authentication, number(SrtpParam::ROC_RATE, 1))?;
+    let mut profile = Profile {
+        cipher,
+        srtp_tag_len: 0,
+        srtcp_tag_len: 0,
+        mki_len: Profile::default().mki_len,
+        kdr: number(SrtpParam::KDR, 0),
+        encrypt_srtp: encrypted(SrtpParam::SRTP_ENCRYPTION),
+        encrypt_srtcp: encrypted(SrtpParam::SRTCP_ENCRYPTION),
+        rcc,
+    };
+    let tag_len = number(SrtpParam::TAG_LEN, 10);
+    let authenticated = number(SrtpParam::SRTP_AUTH, 1) != 0 && authentication != SrtpAuth::NULL.0;
+    if authenticated && (!cipher.is_aead() || rcc.is_some()) {
+        profile.srtp_tag_len = octet(SrtpParam::SRTP_TAG_LEN, tag_len)?;
+    }
+    if !cipher.is_aead() {
+        //= RFC 3711 §5.2: SRTCP keeps 80 bits unless its own parameter says otherwise
+        profile.srtcp_tag_len = octet(SrtpParam::SRTCP_TAG_LEN, tag_len.max(10))?;
+    }
+    profile.validate().map_err(|_| UNSUPPORTED)?;
+    Ok(profile)
+}
+
+fn cipher(algorithm: u8, key_len: u32) -> Result<Cipher, Reject> {
+    match (SrtpEncr(algorithm), key_len) {
+        (SrtpEncr::NULL, _) => Ok(Cipher::Null),
+        (SrtpEncr::AES_CM, 16) => Ok(Cipher::AesCm128),
+        (SrtpEncr::AES_CM, 24) => Ok(Cipher::AesCm192),
+        (SrtpEncr::AES_CM, 32) => Ok(Cipher::AesCm256),
+        //= RFC 7714 §15: the key length selects the suite
+        (SrtpEncr::AES_GCM, 16) => Ok(Cipher::AesGcm128),
+        (SrtpEncr::AES_GCM, 32) => Ok(Cipher::AesGcm256),
+        _ => Err(UNSUPPORTED),
+    }
+}
+
+fn rcc(authentication: u8, rate: u32) -> Result<Option<Rcc>, Reject> {
+    let mode = match SrtpAuth(authentication) {
+        SrtpAuth::NULL | SrtpAuth::HMAC_SHA_1 => return Ok(None),
+        SrtpAuth::RCC_M1 => RccMode::M1,
+        SrtpAuth::RCC_M2 => RccMode::M2,
+        SrtpAuth::RCC_M3 => RccMode::M3,
+        _ => return Err(UNSUPPORTED),
+    };
+    Ok(Some(Rcc { mode, rate: u16::try_from(rate).map_err(|_| UNSUPPORTED)? }))
+}
+
+/// A key derivation rate as a number (mikey M6), in as few octets as it needs.
+fn shortest(kdr: u32) -> Vec<u8> {
+    let octets = kdr.to_be_bytes();
+    let zeros = octets.iter().take(3).take_while(|octet| **octet == 0).count();
+    octets.get(zeros..).unwrap_or_default().to_vec()
+}
+
+const AUTH_KEY_LEN: u8 = 20;
+const UNSUPPORTED: Reject = Reject::MikeyUnsupported;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Roc, Ssrc};
+    use crate::wire::mikey::{CsIdMapFields, HeaderFields, Message, SrtpIdRecord};
+
+    fn there_and_back(profile: &Profile) -> Result<Profile, Reject> {
+        let records = [SrtpIdRecord { policy: 3, ssrc: Ssrc(0), roc: Roc(0) }];
+        let map = CsIdMapFields::SrtpId(&records);
+        let mut encoder = Encoder::new(&HeaderFields { map, ..HeaderFields::default() });
+        write(&mut encoder, 3, profile);
+        let octets = encoder.finish().unwrap();
+        let message = Message::parse(&octets).unwrap();
+        let policy = message.policies().next().unwrap();
+        assert_eq!(policy.number, 3);
+        read(&policy)
+    }
+
+    #[test]
+    fn every_profile_survives_the_way_through_a_policy() {
+        for (name, profile) in Profile::NAMED {
+            for kdr in [0, 1, 256, 1 << 24] {
+                let profile = profile.with_kdr(kdr);
+                assert_eq!(there_and_back(&profile), Ok(profile), "{name}");
+            }
+        }
+        for (mode, srtp_tag_len) in [(RccMode::M1, 14), (RccMode::M2, 14), (RccMode::M3, 4)] {
+            let rcc = Some(Rcc { mode, rate: 300 });
+            let profile = Profile { rcc, srtp_tag_len, ..Profile::default() };
+            assert_eq!(there_and_back(&profile), Ok(profile));
+        }
+    }
+
+    #[test]
+    fn a_policy_without_parameters_is_the_default_of_rfc_3711() {
+        let records = [SrtpIdRecord { policy: 0, ssrc: Ssrc(0), roc: Roc(0) }];
+        let map = CsIdMapFields::SrtpId(&records);
+        let policy = |params: &[(SrtpParam, &[u8])]| {
+            let mut encoder = Encoder::new(&HeaderFields { map, ..HeaderFields::default() });
+            encoder.srtp_policy(0, params);
+            let octets = encoder.finish().unwrap();
+            let message = Message::parse(&octets).unwrap();
+            read(&message.policies().next().unwrap())
+        };
+        assert_eq!(policy(&[]), Ok(Profile::AES_CM_128_HMAC_SHA1_80));
+        let four = policy(&[(SrtpParam::TAG_LEN, &[4])]);
+        assert_eq!(four, Ok(Profile::AES_CM_128_HMAC_SHA1_32));
+        for (kind, value) in [
+            (SrtpParam::ENCRYPTION_ALG, 2),
+            (SrtpParam::ENCRYPTION_KEY_LEN, 17),
+            (SrtpParam::AUTH_KEY_LEN, 16),
+            (SrtpParam::SALT_LEN, 8),
+            (SrtpParam::PRF, 1),
+            (SrtpParam::KDR, 3),
+        ] {
+            assert_eq!(policy(&[(kind, &[value])]), Err(UNSUPPORTED), "{kind}");
+        }
+    }
+}
