@@ -73,6 +73,8 @@ rejects! {
     UnknownBurst = "unknown_burst",
     /// Burst-control message that only a client sends.
     UnexpectedDirection = "unexpected_direction",
+    /// Authentic media of a source that does not have the talk burst.
+    NotTalking = "not_talking",
     /// MIKEY message that cannot be decoded.
     MikeyMalformed = "mikey_malformed",
     /// MIKEY message with an algorithm or data type that is not supported.

@@ -4,6 +4,8 @@
 //! SDP body (feature `sdp`), handed by the key server to the broadcaster, and handed to a gateway
 //! to join. [`GroupSpec::sockets`] turns it into the list of sockets to open.
 
+#[cfg(feature = "sdp")]
+mod sdp;
 mod sockets;
 
 use std::{fmt, net::IpAddr, str::FromStr};
@@ -14,6 +16,8 @@ use crate::{
     srtp::{Profile, Rcc},
 };
 
+#[cfg(feature = "sdp")]
+pub use sdp::profile_of;
 pub use sockets::{Carries, SocketSpec, is_source_specific};
 pub(crate) use sockets::{check_group, check_sources};
 
@@ -41,6 +45,9 @@ pub struct GroupSpec {
     pub mikey_port: Option<u16>,
     /// MIKEY messages that came with the description (RFC 4567), decoded from base64.
     pub key_messages: Vec<Vec<u8>>,
+    /// Key-management protocols that the description offers, in its order and joined by `;`. An MSK
+    /// message that lists others was taken from another description (RFC 4567 §4.1.4).
+    pub key_protocols: Option<String>,
     /// Key domain of the group, if it is known beforehand.
     pub key_domain: Option<KeyDomainId>,
     /// Protection, if it is known beforehand; else the MSK message brings it.
@@ -60,6 +67,7 @@ impl GroupSpec {
             media: Vec::new(),
             mikey_port: Some(Self::MIKEY_PORT),
             key_messages: Vec::new(),
+            key_protocols: None,
             key_domain: None,
             profile: None,
         }
@@ -107,6 +115,8 @@ impl GroupSpec {
 pub struct MediaSpec {
     /// What arrives at the port.
     pub kind: MediaKind,
+    /// The word for it in a description: `audio`, `video`, `application`.
+    pub media_type: String,
     /// Multicast address.
     pub group: IpAddr,
     /// UDP port of RTP, or of burst control.
@@ -119,6 +129,8 @@ pub struct MediaSpec {
     pub payload_types: Vec<u8>,
     /// What the payload types stand for, as far as the description says.
     pub codecs: Vec<Codec>,
+    /// Options of burst control, name and value: `queuing` and `1`.
+    pub parameters: Vec<(String, String)>,
     /// Streams announced beforehand (RFC 5576). A hint, not authenticated.
     pub ssrcs: Vec<Ssrc>,
     /// ROC-carrying transform of this medium (RFC 5159 §8).
@@ -126,34 +138,45 @@ pub struct MediaSpec {
 }
 
 impl MediaSpec {
+    /// TTL of a medium whose description does not say: the organisation, by custom.
+    pub const TTL: u8 = 16;
+
     /// RTP on a port and RTCP on the next one, from any sender.
     #[must_use]
-    pub const fn rtp(group: IpAddr, port: u16) -> Self {
+    pub fn rtp(group: IpAddr, port: u16) -> Self {
         let kind = MediaKind::Rtp { rtcp: RtcpPlace::Port(port.wrapping_add(1), None) };
-        Self::new(kind, group, port)
+        Self::new(kind, "audio", group, port)
     }
 
     /// Burst control on a port, from any sender.
     #[must_use]
-    pub const fn burst(group: IpAddr, port: u16) -> Self {
-        Self::new(MediaKind::BurstControl, group, port)
+    pub fn burst(group: IpAddr, port: u16) -> Self {
+        Self::new(MediaKind::BurstControl, "application", group, port)
     }
 
-    const fn new(kind: MediaKind, group: IpAddr, port: u16) -> Self {
+    /// Key messages on a port of their own, from any sender.
+    #[must_use]
+    pub fn key_messages(group: IpAddr, port: u16) -> Self {
+        Self::new(MediaKind::KeyMessages, "data", group, port)
+    }
+
+    fn new(kind: MediaKind, media_type: &str, group: IpAddr, port: u16) -> Self {
         Self {
             kind,
+            media_type: media_type.to_owned(),
             group,
             port,
-            ttl: 16,
+            ttl: Self::TTL,
             sources: SourceFilter::Any,
             payload_types: Vec::new(),
             codecs: Vec::new(),
+            parameters: Vec::new(),
             ssrcs: Vec::new(),
             rcc: None,
         }
     }
 
-    /// Sets where RTCP arrives. No effect on burst control.
+    /// Sets where RTCP arrives. No effect on other media than RTP.
     #[must_use]
     pub fn with_rtcp(mut self, place: RtcpPlace) -> Self {
         if let MediaKind::Rtp { rtcp } = &mut self.kind {
@@ -207,6 +230,8 @@ pub enum MediaKind {
     },
     /// Talk burst control: SRTCP alone.
     BurstControl,
+    /// MTK messages alone: a key stream that has its own line in the description.
+    KeyMessages,
 }
 
 /// Where the RTCP of a medium arrives.

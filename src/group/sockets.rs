@@ -92,6 +92,7 @@ impl GroupSpec {
                 MediaKind::BurstControl => {
                     want(media.group, media.port, Carries { burst: true, ..nothing });
                 }
+                MediaKind::KeyMessages => want(media.group, media.port, nothing),
                 MediaKind::Rtp { rtcp } => {
                     let mux = rtcp == RtcpPlace::Mux;
                     want(media.group, media.port, Carries { rtp: true, rtcp: mux, ..nothing });

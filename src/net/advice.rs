@@ -1,6 +1,9 @@
 //! What to do about a socket call that failed.
 
-use std::{fs, io, net::IpAddr};
+use std::{
+    fs, io,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::error::Error;
 
@@ -19,6 +22,8 @@ pub(super) enum Tried<'a> {
     Leave(IpAddr, &'a str),
     /// Choosing the interface to send from.
     SendInterface(&'a str),
+    /// Sending to a group, out of the interface of this name.
+    Send(SocketAddr, &'a str),
     /// Setting an option, named here.
     Option(&'static str),
 }
@@ -43,12 +48,17 @@ fn describe(tried: Tried<'_>) -> String {
         }
         Tried::Leave(group, interface) => format!("cannot leave {group} on {interface}"),
         Tried::SendInterface(interface) => format!("cannot send multicast out of {interface}"),
+        Tried::Send(to, interface) => {
+            format!("cannot send to {} port {} out of {interface}", to.ip(), to.port())
+        }
         Tried::Option(name) => format!("cannot set the socket option {name}"),
     }
 }
 
 fn remedy(tried: Tried<'_>, kind: io::ErrorKind, code: Option<i32>) -> Option<String> {
-    use io::ErrorKind::{AddrInUse, AddrNotAvailable, InvalidInput, PermissionDenied};
+    use io::ErrorKind::{
+        AddrInUse, AddrNotAvailable, InvalidInput, NetworkUnreachable, PermissionDenied,
+    };
     Some(match (tried, kind) {
         (Tried::Bind(_, port), AddrInUse) => format!(
             "another program holds the port without sharing it; find it with `ss -lunp 'sport = \
@@ -61,6 +71,10 @@ fn remedy(tried: Tried<'_>, kind: io::ErrorKind, code: Option<i32>) -> Option<St
         ),
         (Tried::Bind(addr, _), AddrNotAvailable) => {
             format!("{addr} is not an address of this host; check interface and IPv6 settings")
+        }
+        (Tried::Send(..), PermissionDenied) => "a firewall rule of this host forbids it".to_owned(),
+        (Tried::Send(to, interface), NetworkUnreachable) => {
+            format!("there is no route; add one: {}", route(to.ip(), interface))
         }
         (_, PermissionDenied) => {
             "the security policy of this host or container forbids it; run the program with the \
@@ -77,6 +91,18 @@ fn remedy(tried: Tried<'_>, kind: io::ErrorKind, code: Option<i32>) -> Option<St
         }
         _ => return remedy_by_code(tried, code?),
     })
+}
+
+/// The command that makes multicast leave by an interface.
+fn route(group: IpAddr, interface: &str) -> String {
+    match group {
+        IpAddr::V4(_) => format!("ip route add 224.0.0.0/4 dev {interface}"),
+        // On the loopback interface Linux takes a route of this type only.
+        IpAddr::V6(_) if interface == "lo" => "ip -6 route add local ff00::/8 dev lo".to_owned(),
+        IpAddr::V6(_) => {
+            format!("ip -6 route add multicast ff00::/8 dev {interface} table local")
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -103,10 +129,12 @@ fn remedy_by_code(tried: Tried<'_>, code: i32) -> Option<String> {
                 .to_owned()
         }
         (Tried::Join(group, _) | Tried::JoinSource(group, ..), libc::ENODEV) => format!(
-            "no such interface, or no route that chooses one; name the interface, or add a route: \
-             ip route add {} dev NAME",
-            if group.is_ipv4() { "224.0.0.0/4" } else { "multicast ff00::/8" }
+            "no such interface, or no route that chooses one; name the interface, or add a route: {}",
+            route(group, "NAME")
         ),
+        (Tried::Send(..), libc::EMSGSIZE) => {
+            "the datagram is longer than UDP or the interface allows".to_owned()
+        }
         (Tried::Open, libc::EMFILE | libc::ENFILE) => {
             "the limit of open files is reached; raise it with `ulimit -n` or LimitNOFILE="
                 .to_owned()
@@ -160,6 +188,10 @@ mod tests {
     fn a_vanished_interface_and_a_missing_route_are_told() {
         let v6 = IpAddr::from([0xff15, 0, 0, 0, 0, 0, 0, 1]);
         assert!(text(Tried::Join(v6, "eth7"), libc::ENODEV).contains("multicast ff00::/8"));
+        let to = SocketAddr::new(v6, 5004);
+        assert!(text(Tried::Send(to, "lo"), libc::ENETUNREACH).contains("local ff00::/8 dev lo"));
+        assert!(text(Tried::Send(to, "eth7"), libc::ENETUNREACH).contains("dev eth7 table"));
+        assert!(text(Tried::Send(to, "eth7"), libc::EPERM).contains("firewall"));
         assert!(text(Tried::SendInterface("eth7"), libc::ENODEV).contains("out of eth7"));
     }
 }

@@ -124,12 +124,12 @@ mod tests {
         for (token, socket) in sockets.iter().enumerate() {
             poller.add(socket, token).unwrap();
         }
-        assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
+        assert!(poller.wait(Some(Duration::ZERO)).unwrap().is_empty());
         sockets[0].send_to(b"x", sockets[2].local_addr().unwrap()).unwrap();
         assert_eq!(poller.wait(LONG).unwrap(), [2]);
         assert_eq!(poller.wait(LONG).unwrap(), [2], "until it is read");
         poller.remove(&sockets[2]).unwrap();
-        assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
+        assert!(poller.wait(Some(Duration::ZERO)).unwrap().is_empty());
     }
 
     #[test]
@@ -137,12 +137,12 @@ mod tests {
         let mut poller = Poller::new().unwrap();
         let waker = poller.waker();
         let thread = std::thread::spawn(move || (0..200).for_each(|_| waker.wake()));
-        assert_eq!(poller.wait(None).unwrap(), []);
+        assert!(poller.wait(None).unwrap().is_empty());
         thread.join().unwrap();
         poller.waker().wake();
-        assert_eq!(poller.wait(None).unwrap(), []);
+        assert!(poller.wait(None).unwrap().is_empty());
         let before = std::time::Instant::now();
-        assert_eq!(poller.wait(Some(Duration::from_micros(1500))).unwrap(), []);
+        assert!(poller.wait(Some(Duration::from_micros(1500))).unwrap().is_empty());
         assert!(before.elapsed() >= Duration::from_millis(1));
     }
 }

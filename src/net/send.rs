@@ -56,6 +56,7 @@ impl Default for SendOptions {
 #[derive(Debug)]
 pub struct SendSocket {
     socket: UdpSocket,
+    interface: String,
 }
 
 impl SendSocket {
@@ -113,28 +114,35 @@ impl SendSocket {
             let to_this_host = options.to_this_host;
             sockopts.set_multicast_loop_v6(to_this_host).map_err(option("IPV6_MULTICAST_LOOP"))?;
         }
-        Ok(Self { socket })
+        Ok(Self { socket, interface: label })
     }
 
     /// Sends one datagram.
     ///
     /// # Errors
-    /// The system's answer.
-    pub fn send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.socket.send_to(datagram, to).map(drop)
+    /// [`Error::Io`], with what would help.
+    pub fn send(&self, datagram: &[u8], to: SocketAddr) -> Result<(), Error> {
+        self.socket.send_to(datagram, to).map(drop).map_err(|error| self.advise(to, error))
     }
 
-    /// Sends datagrams in order, up to 64 in a system call; returns how many were sent.
+    /// Sends datagrams in order, up to 64 in a system call; returns how many were sent. Fewer than
+    /// all means that the next one was refused: sending it again tells why.
     ///
     /// # Errors
-    /// The system's answer, if not even the first could be sent.
-    pub fn send_batch(&self, datagrams: &[(&[u8], SocketAddr)]) -> io::Result<usize> {
-        send_batch(&self.socket, datagrams)
+    /// [`Error::Io`], with what would help, if not even the first could be sent.
+    pub fn send_batch(&self, datagrams: &[(&[u8], SocketAddr)]) -> Result<usize, Error> {
+        send_batch(&self.socket, datagrams).map_err(|error| match datagrams.first() {
+            Some((_, to)) => self.advise(*to, error),
+            None => Error::io("cannot send", error),
+        })
     }
 
     /// The socket itself.
     #[must_use]
     pub const fn udp(&self) -> &UdpSocket {
         &self.socket
+    }
+    fn advise(&self, to: SocketAddr, error: io::Error) -> Error {
+        advise(Tried::Send(to, &self.interface), error)
     }
 }

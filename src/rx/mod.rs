@@ -16,6 +16,7 @@ mod lane;
 mod limits;
 mod port;
 mod receiver;
+mod talker;
 
 pub use counters::{GroupCounters, GroupStats};
 pub use event::{Burst, Event, KeyMessage, Media, Rtcp, Sink};
@@ -24,3 +25,4 @@ pub use limits::Limits;
 pub use port::{Port, PortId};
 pub(crate) use receiver::payload_types;
 pub use receiver::{GroupPorts, Receiver};
+pub use talker::{Talker, TalkerChange, TalkerChanges, TalkerSettings};

@@ -115,6 +115,8 @@ impl<'a> Taken<'a> {
         if let Some(text) = self.name {
             put_item(out, SdesItem { kind: SdesItem::NAME, text })?;
         }
+        // Also after a lone CNAME, as after a NAME. Some readers expect no padding there and miss the
+        // participants (Wireshark 4.0 does); `parse` accepts both.
         out.align(start)?;
         write_participants(out, self.participants)
     }
