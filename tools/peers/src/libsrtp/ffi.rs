@@ -17,7 +17,7 @@ use super::Absent;
 
 /// `srtp_ctx_t`: a session, of which only the address is known.
 #[repr(C)]
-pub(super) struct Session {
+pub(super) struct RawSession {
     _opaque: [u8; 0],
 }
 
@@ -86,10 +86,10 @@ pub(super) type Status = c_int;
 pub(super) type PolicySetter = unsafe extern "C" fn(*mut CryptoPolicy);
 /// `srtp_protect_mki` and `srtp_protect_rtcp_mki`.
 pub(super) type Protect =
-    unsafe extern "C" fn(*mut Session, *mut c_void, *mut c_int, c_uint, c_uint) -> Status;
+    unsafe extern "C" fn(*mut RawSession, *mut c_void, *mut c_int, c_uint, c_uint) -> Status;
 /// `srtp_unprotect_mki` and `srtp_unprotect_rtcp_mki`.
 pub(super) type Unprotect =
-    unsafe extern "C" fn(*mut Session, *mut c_void, *mut c_int, c_uint) -> Status;
+    unsafe extern "C" fn(*mut RawSession, *mut c_void, *mut c_int, c_uint) -> Status;
 
 macro_rules! symbols {
     ($($name:ident: $signature:ty,)+) => {
@@ -114,10 +114,10 @@ symbols! {
     init: unsafe extern "C" fn() -> Status,
     get_version: unsafe extern "C" fn() -> c_uint,
     get_version_string: unsafe extern "C" fn() -> *const c_char,
-    create: unsafe extern "C" fn(*mut *mut Session, *const Policy) -> Status,
-    add_stream: unsafe extern "C" fn(*mut Session, *const Policy) -> Status,
-    dealloc: unsafe extern "C" fn(*mut Session) -> Status,
-    set_stream_roc: unsafe extern "C" fn(*mut Session, u32, u32) -> Status,
+    create: unsafe extern "C" fn(*mut *mut RawSession, *const Policy) -> Status,
+    add_stream: unsafe extern "C" fn(*mut RawSession, *const Policy) -> Status,
+    dealloc: unsafe extern "C" fn(*mut RawSession) -> Status,
+    set_stream_roc: unsafe extern "C" fn(*mut RawSession, u32, u32) -> Status,
     protect_mki: Protect,
     unprotect_mki: Unprotect,
     protect_rtcp_mki: Protect,

@@ -1,15 +1,12 @@
 //! The system's libsrtp2, loaded when first used.
 
 mod ffi;
+mod session;
 
-use std::{
-    ffi::{c_int, c_uint, c_ulong, c_void},
-    fmt, ptr,
-};
+use std::{ffi::c_uint, fmt};
 
-use ffi::{
-    Api, CryptoPolicy, KeyWithMki, Policy, Protect, SEC_SERV_AUTH, Session, Status, Unprotect,
-};
+use ffi::Api;
+use session::Session;
 
 use crate::{Peer, Refused, Setup, Suite, walk};
 
@@ -20,10 +17,13 @@ use crate::{Peer, Refused, Setup, Suite, walk};
 pub struct LibSrtp {
     api: &'static Api,
     setup: Setup,
-    sender: *mut Session,
-    receiver: *mut Session,
-    use_mki: c_uint,
     sending: c_uint,
+    sender: Session,
+    receiver: Session,
+    /// Up to 2.6 libsrtp looks for the MKI of an SRTCP packet where the tag length of *SRTP* puts
+    /// it, and so finds none in suites whose tags differ. There, SRTCP is received by a session
+    /// whose two tags are alike.
+    control_receiver: Session,
 }
 
 impl LibSrtp {
@@ -34,83 +34,38 @@ impl LibSrtp {
     pub fn new(setup: &Setup) -> Result<Self, Refused> {
         setup.validate()?;
         let api = Api::get().map_err(Refused::other)?;
-        if matches!(setup.suite, Suite::AesCm192Sha1_80 | Suite::AesCm192Sha1_32)
-            && !derives_aes_192(api)?
-        {
+        if setup.suite.key_len() == 24 && !derives_aes_192(api)? {
+            let version = &api.version;
             return Err(Refused::Other(format!(
-                "{} derives AES-192 keys with AES-256, against RFC 6188; corrected upstream in 2025",
-                api.version
+                "{version} derives AES-192 keys with AES-256, against RFC 6188"
             )));
         }
-        let mut peer = Self::without_streams(api, setup);
-        peer.add_ssrc(setup.ssrc)?;
+        let mut peer = Self::without_check(api, setup)?;
         for _ in 0..setup.srtcp_sent {
             peer.protect_rtcp(&walk::empty_report(setup.ssrc))?;
         }
         Ok(peer)
     }
 
-    fn without_streams(api: &'static Api, setup: &Setup) -> Self {
-        Self {
-            api,
-            setup: setup.clone(),
-            sender: ptr::null_mut(),
-            receiver: ptr::null_mut(),
-            use_mki: c_uint::from(!setup.keys[0].mki.is_empty()),
-            sending: 0,
-        }
+    fn without_check(api: &'static Api, setup: &Setup) -> Result<Self, Refused> {
+        let mut control_receiver = Session::new(api, setup);
+        control_receiver.add_stream(setup, setup.ssrc, setup.suite.srtcp_tag_len())?;
+        let (sender, receiver) = (Session::new(api, setup), Session::new(api, setup));
+        let setup = setup.clone();
+        let ssrc = setup.ssrc;
+        let mut peer = Self { api, setup, sending: 0, sender, receiver, control_receiver };
+        peer.add_ssrc(ssrc)?;
+        Ok(peer)
     }
 
-    /// One more stream under the same keys; both directions start at [`Setup::roc`].
+    /// One more stream under the same keys, for SRTP; both directions start at [`Setup::roc`].
     ///
     /// # Errors
     /// [`Refused::Other`] with the library's status.
     pub fn add_ssrc(&mut self, ssrc: u32) -> Result<(), Refused> {
-        let (api, setup) = (self.api, &self.setup);
-        let Material { mut joined, mut mkis } = Material::new(setup);
-        let mut keys: Vec<_> = joined
-            .iter_mut()
-            .zip(&mut mkis)
-            .map(|(key, mki)| KeyWithMki {
-                key: key.as_mut_ptr(),
-                mki_id: mki.as_mut_ptr(),
-                // At most 128 by `SRTP_MAX_MKI_LEN`, which the library checks.
-                mki_size: mki.len() as c_uint,
-            })
-            .collect();
-        let mut keys: Vec<*mut KeyWithMki> = keys.iter_mut().map(ptr::from_mut).collect();
-
-        let (rtp, rtcp) = crypto_policies(api, setup);
-        let mut policy = Policy::new(ssrc, rtp, rtcp, setup.window as c_ulong);
-        if self.use_mki == 1 {
-            if keys.len() > ffi::MAX_KEYS {
-                return Err(Refused::other("libsrtp takes at most 16 master keys a stream"));
-            }
-            policy.keys = keys.as_mut_ptr();
-            policy.num_master_keys = keys.len() as c_ulong;
-        } else {
-            policy.key = joined[0].as_mut_ptr();
-        }
-
-        let _lifecycle = api.lifecycle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for session in [&mut self.sender, &mut self.receiver] {
-            // SAFETY: the policy and everything it points to live until the end of this function,
-            // and the library copies what it keeps. A null session is replaced by a new one, any
-            // other came from `srtp_create`.
-            let status = unsafe {
-                if session.is_null() {
-                    (api.call.create)(session, &raw const policy)
-                } else {
-                    (api.call.add_stream)(*session, &raw const policy)
-                }
-            };
-            accepted(status)?;
-            if setup.roc != 0 {
-                // SAFETY: the session was created above or before.
-                accepted(unsafe { (api.call.set_stream_roc)(*session, ssrc, setup.roc) })?;
-            }
-        }
-        Ok(())
+        let tag_len = self.setup.suite.srtp_tag_len();
+        self.sender.add_stream(&self.setup, ssrc, tag_len)?;
+        self.receiver.add_stream(&self.setup, ssrc, tag_len)
     }
 
     /// Opens a packet in place and returns its new length: what a measurement calls.
@@ -118,37 +73,7 @@ impl LibSrtp {
     /// # Errors
     /// Why the packet was not accepted.
     pub fn open_rtp(&mut self, packet: &mut [u8]) -> Result<usize, Refused> {
-        self.open(self.api.call.unprotect_mki, packet)
-    }
-
-    fn open(&mut self, unprotect: Unprotect, packet: &mut [u8]) -> Result<usize, Refused> {
-        let mut len = c_int::try_from(packet.len()).map_err(Refused::other)?;
-        // SAFETY: the session is ours alone; the library reads and writes only the first `len`
-        // octets of the packet and makes it no longer.
-        let status = unsafe {
-            unprotect(
-                self.receiver,
-                packet.as_mut_ptr().cast::<c_void>(),
-                &raw mut len,
-                self.use_mki,
-            )
-        };
-        accepted(status)?;
-        usize::try_from(len).map_err(Refused::other)
-    }
-
-    fn close(&mut self, protect: Protect, plain: &[u8]) -> Result<Vec<u8>, Refused> {
-        let mut packet = plain.to_vec();
-        packet.resize(plain.len() + ffi::MAX_GROWTH, 0);
-        let mut len = c_int::try_from(plain.len()).map_err(Refused::other)?;
-        // SAFETY: as in `open`; behind the `len` octets there is room for the longest trailer.
-        let status = unsafe {
-            let start = packet.as_mut_ptr().cast::<c_void>();
-            protect(self.sender, start, &raw mut len, self.use_mki, self.sending)
-        };
-        accepted(status)?;
-        packet.truncate(usize::try_from(len).map_err(Refused::other)?);
-        Ok(packet)
+        self.receiver.open(self.api.call.unprotect_mki, packet)
     }
 }
 
@@ -166,39 +91,26 @@ impl Peer for LibSrtp {
     }
 
     fn protect_rtp(&mut self, plain: &[u8]) -> Result<Vec<u8>, Refused> {
-        self.close(self.api.call.protect_mki, plain)
+        self.sender.close(self.api.call.protect_mki, plain, self.sending)
     }
 
     fn unprotect_rtp(&mut self, protected: &[u8]) -> Result<Vec<u8>, Refused> {
         let mut packet = protected.to_vec();
-        let len = self.open(self.api.call.unprotect_mki, &mut packet)?;
+        let len = self.open_rtp(&mut packet)?;
         packet.truncate(len);
         Ok(packet)
     }
 
     fn protect_rtcp(&mut self, plain: &[u8]) -> Result<Vec<u8>, Refused> {
-        self.close(self.api.call.protect_rtcp_mki, plain)
+        self.sender.close(self.api.call.protect_rtcp_mki, plain, self.sending)
     }
 
     fn unprotect_rtcp(&mut self, protected: &[u8]) -> Result<Vec<u8>, Refused> {
         let mut packet = protected.to_vec();
-        let len = self.open(self.api.call.unprotect_rtcp_mki, &mut packet)?;
+        let unprotect = self.api.call.unprotect_rtcp_mki;
+        let len = self.control_receiver.open(unprotect, &mut packet)?;
         packet.truncate(len);
         Ok(packet)
-    }
-}
-
-impl Drop for LibSrtp {
-    fn drop(&mut self) {
-        let _lifecycle =
-            self.api.lifecycle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for session in [self.sender, self.receiver] {
-            if !session.is_null() {
-                // SAFETY: the session came from `srtp_create` and is not used again. A session that
-                // cannot be freed is leaked.
-                unsafe { (self.api.call.dealloc)(session) };
-            }
-        }
     }
 }
 
@@ -236,49 +148,6 @@ impl fmt::Display for Absent {
 
 impl std::error::Error for Absent {}
 
-/// Keys with their salts appended, as libsrtp wants them, and MKIs it may point to.
-struct Material {
-    joined: Vec<Vec<u8>>,
-    mkis: Vec<Vec<u8>>,
-}
-
-impl Material {
-    fn new(setup: &Setup) -> Self {
-        let joined = setup.keys.iter().map(|k| [&k.key[..], &k.salt].concat()).collect();
-        Self { joined, mkis: setup.keys.iter().map(|k| k.mki.clone()).collect() }
-    }
-}
-
-/// The policies of SRTP and SRTCP.
-fn crypto_policies(api: &Api, setup: &Setup) -> (CryptoPolicy, CryptoPolicy) {
-    let set = match setup.suite {
-        Suite::NullSha1_80 | Suite::NullSha1_32 => {
-            api.call.crypto_policy_set_null_cipher_hmac_sha1_80
-        }
-        Suite::AesCm128Sha1_80 | Suite::AesCm128Sha1_32 => api.call.crypto_policy_set_rtp_default,
-        Suite::AesCm192Sha1_80 | Suite::AesCm192Sha1_32 => {
-            api.call.crypto_policy_set_aes_cm_192_hmac_sha1_80
-        }
-        Suite::AesCm256Sha1_80 | Suite::AesCm256Sha1_32 => {
-            api.call.crypto_policy_set_aes_cm_256_hmac_sha1_80
-        }
-        Suite::AesGcm128 => api.call.crypto_policy_set_aes_gcm_128_16_auth,
-        Suite::AesGcm256 => api.call.crypto_policy_set_aes_gcm_256_16_auth,
-    };
-    let mut rtp = CryptoPolicy::default();
-    // SAFETY: the setters fill the structure they are given.
-    unsafe { set(&raw mut rtp) };
-    let mut rtcp = rtp;
-    if !setup.encrypt_srtcp {
-        rtcp.sec_serv = SEC_SERV_AUTH;
-    }
-    //= RFC 3711 §5.2: only the tag of SRTP gets shorter
-    if setup.suite.srtp_tag_len() == 4 {
-        rtp.auth_tag_len = 4;
-    }
-    (rtp, rtcp)
-}
-
 /// Whether this libsrtp follows RFC 6188 for AES-192, which took until after 2.7 except with
 /// OpenSSL's own key derivation: known answer for the master key of RFC 6188 §7.4.
 fn derives_aes_192(api: &'static Api) -> Result<bool, Refused> {
@@ -290,20 +159,8 @@ fn derives_aes_192(api: &'static Api) -> Result<bool, Refused> {
         [0xc8, 0x52, 0x2f, 0x3a, 0xcd, 0x4c, 0xe8, 0x6d, 0x5a, 0xdd, 0x78, 0xed, 0xbb, 0x11];
     const KEYSTREAM: [u8; 4] = [0x72, 0x23, 0xce, 0xfe];
     let setup = Setup::new(Suite::AesCm192Sha1_80, &KEY, &SALT, &[], 0);
-    let mut peer = LibSrtp::without_streams(api, &setup);
-    peer.add_ssrc(0)?;
+    let mut peer = LibSrtp::without_check(api, &setup)?;
     let mut plain = walk::empty_packet(0, 0).to_vec();
     plain.extend([0; 4]);
     Ok(peer.protect_rtp(&plain)?.get(12..16) == Some(&KEYSTREAM))
-}
-
-/// The library's status as a result.
-fn accepted(status: Status) -> Result<(), Refused> {
-    match status {
-        0 => Ok(()),
-        7 => Err(Refused::Auth),
-        9 | 10 | 26 => Err(Refused::Replay),
-        25 => Err(Refused::UnknownMki),
-        other => Err(Refused::Other(format!("libsrtp status {other}"))),
-    }
 }
