@@ -155,7 +155,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// One key, ROC 0, encrypted SRTCP, a replay window of 128.
+    /// One key, ROC 0, SRTCP encrypted unless the cipher is NULL, a replay window of 128.
     #[must_use]
     pub fn new(suite: Suite, key: &[u8], salt: &[u8], mki: &[u8], ssrc: u32) -> Self {
         let key = MasterKey { key: key.to_vec(), salt: salt.to_vec(), mki: mki.to_vec() };
@@ -165,7 +165,7 @@ impl Setup {
             ssrc,
             roc: 0,
             srtcp_sent: 0,
-            encrypt_srtcp: true,
+            encrypt_srtcp: !matches!(suite, Suite::NullSha1_80 | Suite::NullSha1_32),
             window: 128,
         }
     }

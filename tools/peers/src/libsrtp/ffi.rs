@@ -4,6 +4,7 @@
 //! another major version.
 
 use std::{
+    error::Error,
     ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void},
     fs,
     path::PathBuf,
@@ -151,8 +152,8 @@ impl Api {
         let absent = |why: String| Absent { library: name.clone(), why };
         // SAFETY: the library's constructors do nothing but what every C program linked against it
         // gets; the caller of this process chose the file.
-        let library = unsafe { Library::new(&name) }.map_err(|e| absent(e.to_string()))?;
-        let call = Symbols::find(&library).map_err(|e| absent(e.to_string()))?;
+        let library = unsafe { Library::new(&name) }.map_err(|e| absent(in_full(&e)))?;
+        let call = Symbols::find(&library).map_err(|e| absent(in_full(&e)))?;
         // Its functions are kept for the life of the process.
         std::mem::forget(library);
         // SAFETY: both take nothing and may be called before `srtp_init`; the string is static.
@@ -171,6 +172,11 @@ impl Api {
         let version = text.to_string_lossy().into_owned();
         Ok(Self { call, version, backend: backend(&name), lifecycle: Mutex::new(()) })
     }
+}
+
+/// An error with the loader's own words, which name the file or the symbol.
+fn in_full(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The crypto library that libsrtp was built with: the one its file asks the loader for.
