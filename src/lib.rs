@@ -4,11 +4,13 @@
 
 #[cfg(feature = "tokio")]
 pub mod aio;
+pub mod broadcast;
 mod counter;
 pub mod error;
 pub mod group;
 pub mod ids;
 pub mod keys;
+pub mod keyserver;
 pub mod net;
 pub mod runtime;
 pub mod rx;

@@ -42,6 +42,14 @@ impl SecretBytes {
         Self(bytes.into())
     }
 
+    /// Fresh key material: `len` octets that `random` writes in place, with no copy elsewhere.
+    #[must_use]
+    pub fn fresh(len: usize, random: &mut dyn FnMut(&mut [u8])) -> Self {
+        let mut bytes = vec![0; len].into_boxed_slice();
+        random(&mut bytes);
+        Self(bytes)
+    }
+
     /// The octets, for a transform.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
@@ -87,6 +95,12 @@ mod tests {
     fn debug_output_names_the_length_and_nothing_else() {
         assert_eq!(format!("{:?}", Secret::new([0xab; 3])), "Secret<3>(..)");
         assert_eq!(format!("{:?}", SecretBytes::new(&[0xab; 16])), "SecretBytes<16>(..)");
+    }
+
+    #[test]
+    fn fresh_material_is_what_the_source_wrote() {
+        let key = SecretBytes::fresh(3, &mut |out| out.fill(7));
+        assert_eq!(key.expose(), [7; 3]);
     }
 
     #[test]

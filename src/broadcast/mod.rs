@@ -1,0 +1,5 @@
+//! The broadcaster of the BCAST enabler.
+
+mod parameters;
+
+pub use parameters::{ChannelId, ChannelParameters};

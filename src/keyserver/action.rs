@@ -1,0 +1,136 @@
+//! What the key server asks its caller to do, in the order in which it is to be done.
+
+use std::{fmt, time::Instant};
+
+use super::{ClientId, MskMessage};
+use crate::{
+    broadcast::{ChannelId, ChannelParameters},
+    ids::MskId,
+};
+
+/// One thing to do, or to know.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Action {
+    /// Send this MSK message to its client.
+    SendMsk(MskMessage),
+    /// An update has begun; for the operator.
+    UpdateBegun {
+        /// The channel.
+        channel: ChannelId,
+        /// The new MSK.
+        msk_id: MskId,
+        /// Why.
+        cause: UpdateCause,
+        /// When the switch happens at the latest.
+        deadline: Instant,
+    },
+    /// A client has confirmed that it holds an MSK; for the operator.
+    Confirmed {
+        /// The channel.
+        channel: ChannelId,
+        /// The client.
+        client: ClientId,
+        /// What it holds.
+        msk_id: MskId,
+    },
+    /// Hand these parameters to the broadcaster (requirement P6).
+    HandToBroadcaster(ChannelParameters),
+    /// Tell the broadcaster to start an MTK under this MSK (D3 step 3).
+    SwitchTo {
+        /// The channel.
+        channel: ChannelId,
+        /// An MSK handed over before.
+        msk_id: MskId,
+    },
+    /// Tell the broadcaster to erase this MSK; the key server has.
+    Destroy {
+        /// The channel.
+        channel: ChannelId,
+        /// An MSK that is out of use.
+        msk_id: MskId,
+    },
+    /// No further copy of an MSK is sent to a client until it asks or is moved.
+    GaveUp {
+        /// The channel.
+        channel: ChannelId,
+        /// The client. A late confirmation still counts.
+        client: ClientId,
+        /// What it did not confirm.
+        msk_id: MskId,
+        /// Why no more copies are sent.
+        why: Undelivered,
+    },
+    /// An update that fell due cannot be made, because the key group has no key number left: close
+    /// the channel and open it with another key group.
+    KeyNumbersUsedUp {
+        /// The channel, which goes on under the MSK it has.
+        channel: ChannelId,
+    },
+}
+
+/// Why an MSK is updated (P4, P5, D1).
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum UpdateCause {
+    /// A client was expelled.
+    Expulsion,
+    /// A client left, and the policy is to update.
+    Leave,
+    /// The MSK reached its lifetime.
+    Lifetime,
+    /// The broadcaster has few MTK IDs left.
+    MtkIds,
+    /// The operator wants it.
+    Command,
+    /// The MSK, or the one that is coming, may be known to somebody else.
+    Compromise,
+}
+
+impl UpdateCause {
+    /// The name, in snake case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expulsion => "expulsion",
+            Self::Leave => "leave",
+            Self::Lifetime => "lifetime",
+            Self::MtkIds => "mtk_ids",
+            Self::Command => "command",
+            Self::Compromise => "compromise",
+        }
+    }
+
+    /// Whether the MSK of an update under way will not do, because the wrong hands may hold it.
+    pub(super) const fn supersedes(self) -> bool {
+        matches!(self, Self::Expulsion | Self::Compromise)
+    }
+}
+
+impl fmt::Display for UpdateCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why the key server stopped sending an MSK to a client.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Undelivered {
+    /// All copies went unanswered.
+    NoAnswer,
+    /// The client's MUK has no counter left: it must bootstrap again.
+    CountersUsedUp,
+    /// The client is not on the roster.
+    NotOnRoster,
+}
+
+impl fmt::Display for Undelivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoAnswer => "no copy was answered",
+            Self::CountersUsedUp => "its MUK has no counter left; it must bootstrap again",
+            Self::NotOnRoster => "it is not on the roster",
+        })
+    }
+}

@@ -1,0 +1,264 @@
+//! MSKs made and MSK messages sealed.
+//!
+//! A key number serves once in its key group, an MSK has one RAND for life, and each message to a
+//! client takes the next counter of that client's MUK.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
+
+use super::{
+    Action, ClientId, Reach, Undelivered,
+    roster::Roster,
+    schedule::{Agenda, Retry, Timing},
+};
+use crate::{
+    broadcast::{ChannelId, ChannelParameters},
+    error::Error,
+    ids::{CsbId, KeyDomainId, MskId, MtkId, Roc, Ssrc},
+    keys::{
+        CryptoSession, Interval, Msk,
+        issue::{MskIssue, seal_msk},
+    },
+    secret::SecretBytes,
+    srtp::Profile,
+};
+
+/// One MSK message, ready to go out.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct MskMessage {
+    /// The channel it belongs to.
+    pub channel: ChannelId,
+    /// Whose message it is: nobody else can open it.
+    pub client: ClientId,
+    /// How it travels.
+    pub to: Route,
+    /// The MSK it delivers or deletes.
+    pub msk_id: MskId,
+    /// Whether it tells the client to delete that MSK (SEQl > SEQu) instead of delivering it.
+    pub deletes: bool,
+    /// The value of its T payload.
+    pub counter: u32,
+    /// The MIKEY message.
+    pub octets: Vec<u8>,
+}
+
+/// How an MSK message travels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Route {
+    /// In a UDP datagram to this address.
+    Udp(SocketAddr),
+    /// In the SDP of a new offer to the client; its answer carries the verification message.
+    SdpOffer,
+    /// In the SDP answer to the client's own offer; no verification message comes back.
+    SdpAnswer,
+}
+
+/// An MSK as the key server keeps it.
+#[derive(Debug)]
+pub(super) struct IssuedMsk {
+    pub(super) id: MskId,
+    pub(super) msk: Arc<Msk>,
+    pub(super) interval: Interval,
+}
+
+impl IssuedMsk {
+    /// Draws a key and its RAND.
+    pub(super) fn draw(
+        id: MskId,
+        interval: Interval,
+        key_len: usize,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Self {
+        let key = SecretBytes::fresh(key_len, random);
+        //= RFC 3830 §6.11: at least 16 octets, one RAND for every member of the bundle
+        let mut rand = vec![0; RAND_LEN];
+        random(&mut rand);
+        Self { id, msk: Arc::new(Msk { key, rand }), interval }
+    }
+}
+
+/// The last key number used in each key group, of open channels and of closed ones.
+#[derive(Debug, Default)]
+pub(super) struct KeyNumbers(BTreeMap<(KeyDomainId, u16), u16>);
+
+impl KeyNumbers {
+    /// The next MSK ID of a key group.
+    //= TS 33.246 §6.3.2.1: a new MSK of a group has a new key number; 0000 is no key
+    pub(super) fn take(&mut self, domain: KeyDomainId, group: u16) -> Result<MskId, Error> {
+        let last = self.0.entry((domain, group)).or_insert(0);
+        *last = last.checked_add(1).ok_or_else(|| {
+            Error::invalid(format!(
+                "key group {group:04x} of key domain {domain} has used all its 65535 key numbers; \
+                 close the channel and open it with another key group"
+            ))
+        })?;
+        Ok(MskId { group, number: *last })
+    }
+
+    pub(super) fn set(&mut self, domain: KeyDomainId, group: u16, last: u16) {
+        self.0.insert((domain, group), last);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (KeyDomainId, u16, u16)> {
+        self.0.iter().map(|((domain, group), last)| (*domain, *group, *last))
+    }
+}
+
+/// What every MSK message of a channel says alike.
+#[derive(Debug)]
+pub(super) struct Heading {
+    pub(super) channel: ChannelId,
+    pub(super) domain: KeyDomainId,
+    pub(super) profile: Profile,
+    sessions: Vec<CryptoSession>,
+}
+
+impl Heading {
+    pub(super) fn new(channel: ChannelId, domain: KeyDomainId, profile: Profile) -> Self {
+        Self { channel, domain, profile, sessions: vec![ANY_STREAM] }
+    }
+
+    /// Takes the streams on the air for the SRTP-ID map; the wildcard stays, for talkers to come.
+    pub(super) fn set_streams(&mut self, streams: &[CryptoSession]) {
+        self.sessions = streams.iter().copied().take(MAX_STREAMS).chain([ANY_STREAM]).collect();
+    }
+
+    /// The streams taken last.
+    pub(super) fn streams(&self) -> &[CryptoSession] {
+        self.sessions.split_last().map_or(&[], |(_any, streams)| streams)
+    }
+
+    pub(super) fn parameters(&self, issued: &IssuedMsk) -> ChannelParameters {
+        ChannelParameters {
+            channel: self.channel.clone(),
+            domain: self.domain,
+            msk_id: issued.id,
+            msk: Arc::clone(&issued.msk),
+            interval: issued.interval,
+            profile: self.profile,
+        }
+    }
+}
+
+/// What a message does to the MSK it names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Purpose {
+    Deliver,
+    Delete,
+}
+
+/// What one call has to work with, and the actions it leaves behind.
+#[derive(Debug)]
+pub(super) struct Desk<'a> {
+    pub(super) roster: &'a mut Roster,
+    pub(super) agenda: &'a mut Agenda,
+    pub(super) timing: &'a Timing,
+    pub(super) now: Instant,
+    pub(super) actions: Vec<Action>,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) const fn new(
+        roster: &'a mut Roster,
+        agenda: &'a mut Agenda,
+        timing: &'a Timing,
+        now: Instant,
+    ) -> Self {
+        Self { roster, agenda, timing, now, actions: Vec::new() }
+    }
+
+    /// Seals one copy and puts it among the actions. Returns its counter, or why there is none.
+    pub(super) fn send(
+        &mut self,
+        heading: &Heading,
+        client_id: &ClientId,
+        purpose: Purpose,
+        issued: &IssuedMsk,
+        in_answer: bool,
+    ) -> Result<u32, Undelivered> {
+        let client = self.roster.get_mut(client_id).map_err(|_| Undelivered::NotOnRoster)?;
+        let counter = client.next_counter().ok_or(Undelivered::CountersUsedUp)?;
+        let to = match client.reach {
+            _ if in_answer => Route::SdpAnswer,
+            Reach::Udp(address) => Route::Udp(address),
+            Reach::Sdp => Route::SdpOffer,
+        };
+        let octets = seal_msk(
+            &MskIssue {
+                domain: heading.domain,
+                msk_id: issued.id,
+                msk: &issued.msk,
+                interval: match purpose {
+                    Purpose::Deliver => issued.interval,
+                    //= TS 33.246 §6.3.2.2: SEQl > SEQu makes the terminal delete the MSK
+                    Purpose::Delete => Interval { low: MtkId(1), high: MtkId(0) },
+                },
+                counter,
+                csb: CsbId(0),
+                muk_id: &client.muk_id,
+                // An answer has no further message in which an R_MESSAGE could come back.
+                verify: !in_answer,
+                profile: heading.profile,
+                sessions: &heading.sessions,
+                sdp_ids: match to {
+                    Route::Udp(_) => None,
+                    //= RFC 4567 §4.1.4: the list of protocol identifiers travels under the MAC
+                    Route::SdpOffer | Route::SdpAnswer => Some("mikey"),
+                },
+            },
+            &client.muk,
+        );
+        self.actions.push(Action::SendMsk(MskMessage {
+            channel: heading.channel.clone(),
+            client: client_id.clone(),
+            to,
+            msk_id: issued.id,
+            deletes: purpose == Purpose::Delete,
+            counter,
+            octets,
+        }));
+        Ok(counter)
+    }
+
+    /// How messages to this client are repeated.
+    pub(super) fn retry(&self, client: &ClientId) -> Retry {
+        match self.roster.get(client).map(|client| client.reach) {
+            Some(Reach::Udp(_)) => self.timing.udp,
+            Some(Reach::Sdp) | None => self.timing.sdp,
+        }
+    }
+}
+
+/// Length of the RAND of an MSK.
+const RAND_LEN: usize = 16;
+
+/// Records of the SRTP-ID map beside the wildcard: the map counts to 255 (RFC 3830 §6.1).
+const MAX_STREAMS: usize = 254;
+
+/// SSRC 0: policy and ROC 0 apply to any stream that the map does not name.
+const ANY_STREAM: CryptoSession = CryptoSession { policy: 0, ssrc: Ssrc(0), roc: Roc(0) };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_numbers_run_from_1_to_the_last_and_end_in_an_error() {
+        let (mut numbers, domain) = (KeyNumbers::default(), KeyDomainId([0, 0xf1, 0x10]));
+        assert_eq!(numbers.take(domain, 7).unwrap(), MskId { group: 7, number: 1 });
+        numbers.set(domain, 7, 0xfffe);
+        assert_eq!(numbers.take(domain, 7).unwrap().number, 0xffff);
+        assert!(numbers.take(domain, 7).unwrap_err().to_string().contains("another key group"));
+        assert!(numbers.take(domain, 7).is_err());
+        assert_eq!(numbers.take(domain, 8).unwrap(), MskId { group: 8, number: 1 });
+    }
+
+    #[test]
+    fn map_never_outgrows_its_count_octet() {
+        let mut heading = Heading::new("17".into(), KeyDomainId::default(), Profile::default());
+        let stream = |n| CryptoSession { policy: 0, ssrc: Ssrc(n), roc: Roc(n) };
+        heading.set_streams(&(1..=300).map(stream).collect::<Vec<_>>());
+        assert_eq!(heading.sessions.len(), 255);
+        assert_eq!(heading.sessions.last(), Some(&ANY_STREAM));
+    }
+}

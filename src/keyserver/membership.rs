@@ -1,0 +1,132 @@
+//! The membership bus (D2): what other PFs tell the one that controls a channel.
+//!
+//! Each PF numbers its events from 1. In one process the bus is a channel, across machines an
+//! existing messaging system that may deliver twice or out of order; the [`Ledger`] makes that
+//! exactly once.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use super::{Action, ClientId};
+use crate::broadcast::ChannelId;
+
+/// A PF that publishes membership events.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Publisher(Arc<str>);
+
+impl From<&str> for Publisher {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A client joined, left or was expelled somewhere.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MembershipEvent {
+    /// The PF that serves the client.
+    pub publisher: Publisher,
+    /// Number of the event among those of its publisher, from 1 and without gaps.
+    pub sequence: u64,
+    /// The channel.
+    pub channel: ChannelId,
+    /// The client.
+    pub client: ClientId,
+    /// What happened.
+    pub change: Change,
+}
+
+/// What happened to a membership.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// The client takes part from now on.
+    Joined,
+    /// The client left of its own will.
+    Left,
+    /// The client was expelled.
+    Expelled,
+}
+
+/// What became of a membership event.
+#[derive(Debug)]
+pub enum Consumed {
+    /// It was the next one; these actions follow from it.
+    Applied(Vec<Action>),
+    /// It had been consumed before. Nothing changed.
+    Repeated,
+    /// Earlier ones are missing. Nothing changed: read the bus again from this number.
+    Missing {
+        /// The number that comes next.
+        expected: u64,
+    },
+}
+
+/// The last event consumed of each publisher.
+#[derive(Debug, Default)]
+pub(super) struct Ledger(BTreeMap<Publisher, u64>);
+
+impl Ledger {
+    /// Enters an event that is the next one of its publisher, else says why it is not.
+    pub(super) fn enter(&mut self, event: &MembershipEvent) -> Option<Consumed> {
+        let last = self.0.get(&event.publisher).copied().unwrap_or(0);
+        if event.sequence <= last {
+            return Some(Consumed::Repeated);
+        }
+        // `last` is below the sequence, so that the sum cannot overflow.
+        if event.sequence > last + 1 {
+            return Some(Consumed::Missing { expected: last + 1 });
+        }
+        self.set(event.publisher.clone(), event.sequence);
+        None
+    }
+
+    pub(super) fn set(&mut self, publisher: Publisher, last: u64) {
+        self.0.insert(publisher, last);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Publisher, u64)> {
+        self.0.iter().map(|(publisher, last)| (publisher, *last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(publisher: &str, sequence: u64) -> MembershipEvent {
+        MembershipEvent {
+            publisher: publisher.into(),
+            sequence,
+            channel: "17".into(),
+            client: "c1".into(),
+            change: Change::Joined,
+        }
+    }
+
+    #[test]
+    fn each_event_counts_once_whatever_the_bus_repeats() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.enter(&event("pf1", 1)).is_none());
+        assert!(matches!(ledger.enter(&event("pf1", 1)), Some(Consumed::Repeated)));
+        assert!(matches!(ledger.enter(&event("pf1", 0)), Some(Consumed::Repeated)));
+        assert!(ledger.enter(&event("pf2", 1)).is_none());
+        assert!(ledger.enter(&event("pf1", 2)).is_none());
+    }
+
+    #[test]
+    fn gap_is_named_and_nothing_after_it_is_taken() {
+        let mut ledger = Ledger::default();
+        let expected = |consumed| match consumed {
+            Some(Consumed::Missing { expected }) => expected,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(expected(ledger.enter(&event("pf1", 2))), 1);
+        assert!(ledger.enter(&event("pf1", 1)).is_none());
+        assert_eq!(expected(ledger.enter(&event("pf1", u64::MAX))), 2);
+        assert!(ledger.enter(&event("pf1", 2)).is_none());
+    }
+}

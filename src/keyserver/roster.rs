@@ -1,0 +1,252 @@
+//! Who is served: each client's MUK, the counter under it, and the way to reach the client.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use subtle::ConstantTimeEq;
+
+use crate::{
+    broadcast::ChannelId,
+    error::Error,
+    keys::{Muk, MukId},
+};
+
+/// Name of a PoC client at the key server; not the B-TID, which changes with each bootstrapping.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ClientId(Arc<str>);
+
+impl ClientId {
+    /// The name as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ClientId {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How MSK messages get to a client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reach {
+    /// As MIKEY in UDP, to this address; the port is in general [`super::MIKEY_PORT`].
+    Udp(SocketAddr),
+    /// As `a=key-mgmt:mikey` in the SDP of its SIP session (RFC 4567).
+    Sdp,
+}
+
+/// One client: what the roster knows of it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) muk_id: MukId,
+    pub(super) muk: Arc<Muk>,
+    pub(super) reach: Reach,
+    /// Channels in which messages may be under way to this client.
+    pub(super) channels: BTreeSet<ChannelId>,
+    last_counter: u32,
+}
+
+impl Client {
+    /// The next value of T for a message under this client's MUK, `None` when all are used up.
+    //= TS 33.246 §6.4.6.1: one counter per MUK, rising with each message under it
+    //= RFC 3830 §5.2: the same counter under the same key never protects different contents
+    pub(super) fn next_counter(&mut self) -> Option<u32> {
+        self.last_counter = self.last_counter.checked_add(1)?;
+        Some(self.last_counter)
+    }
+
+    /// The last counter used, 0 if there is none.
+    pub(super) const fn last_counter(&self) -> u32 {
+        self.last_counter
+    }
+}
+
+/// All clients, by name and by address.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    clients: BTreeMap<ClientId, Client>,
+    by_address: BTreeMap<SocketAddr, BTreeSet<ClientId>>,
+    by_identity: BTreeMap<String, BTreeSet<ClientId>>,
+}
+
+impl Roster {
+    /// Enters a client. `last_counter` is 0 for a MUK that has protected nothing yet.
+    pub(super) fn add(
+        &mut self,
+        id: &ClientId,
+        muk_id: MukId,
+        muk: Arc<Muk>,
+        reach: Reach,
+        last_counter: u32,
+    ) -> Result<(), Error> {
+        if self.clients.contains_key(id) {
+            return Err(Error::invalid(format!(
+                "client {id} is on the roster already; renew its MUK or move it instead"
+            )));
+        }
+        self.refuse_shared_identity(id, &muk_id)?;
+        self.index(id, &muk_id, reach);
+        let client = Client { muk_id, muk, reach, channels: BTreeSet::new(), last_counter };
+        self.clients.insert(id.clone(), client);
+        Ok(())
+    }
+
+    /// Replaces the MUK after a new bootstrapping. The counter starts again, unless the key is
+    /// the one already held.
+    pub(super) fn renew(&mut self, id: &ClientId, muk_id: MukId, muk: Muk) -> Result<(), Error> {
+        self.refuse_shared_identity(id, &muk_id)?;
+        let client = self.get_mut(id)?;
+        let same_key: bool = client.muk.0.expose().ct_eq(muk.0.expose()).into();
+        if !same_key {
+            client.muk = Arc::new(muk);
+            client.last_counter = 0;
+        }
+        let reach = client.reach;
+        let former = std::mem::replace(&mut client.muk_id, muk_id.clone());
+        self.unindex(id, &former, reach);
+        self.index(id, &muk_id, reach);
+        Ok(())
+    }
+
+    /// Another way to the same client.
+    pub(super) fn relocate(&mut self, id: &ClientId, reach: Reach) -> Result<(), Error> {
+        let client = self.get_mut(id)?;
+        let muk_id = client.muk_id.clone();
+        let former = std::mem::replace(&mut client.reach, reach);
+        self.unindex(id, &muk_id, former);
+        self.index(id, &muk_id, reach);
+        Ok(())
+    }
+
+    pub(super) fn get(&self, id: &ClientId) -> Option<&Client> {
+        self.clients.get(id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &ClientId) -> Result<&mut Client, Error> {
+        self.clients.get_mut(id).ok_or_else(|| {
+            Error::invalid(format!("client {id} is not on the roster; add it with its MUK first"))
+        })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ClientId, &Client)> {
+        self.clients.iter()
+    }
+
+    /// Clients that are reached at this address.
+    pub(super) fn at(&self, address: SocketAddr) -> impl Iterator<Item = &ClientId> {
+        self.by_address.get(&address).into_iter().flatten()
+    }
+
+    /// Clients with this IDr (B-TID).
+    pub(super) fn named(&self, idr: &str) -> impl Iterator<Item = &ClientId> {
+        self.by_identity.get(idr).into_iter().flatten()
+    }
+
+    fn refuse_shared_identity(&self, id: &ClientId, muk_id: &MukId) -> Result<(), Error> {
+        //= TS 31.102 §4.2.81: IDi and IDr together select one MUK
+        match self.named(&muk_id.idr).find(|other| {
+            *other != id && self.get(other).is_some_and(|client| client.muk_id == *muk_id)
+        }) {
+            Some(other) => Err(Error::invalid(format!(
+                "the MUK of client {id} has the identities of client {other}'s; give each its own B-TID"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn index(&mut self, id: &ClientId, muk_id: &MukId, reach: Reach) {
+        if let Reach::Udp(address) = reach {
+            self.by_address.entry(address).or_default().insert(id.clone());
+        }
+        self.by_identity.entry(muk_id.idr.clone()).or_default().insert(id.clone());
+    }
+
+    fn unindex(&mut self, id: &ClientId, muk_id: &MukId, reach: Reach) {
+        if let Reach::Udp(address) = reach
+            && let Some(clients) = self.by_address.get_mut(&address)
+        {
+            clients.remove(id);
+            if clients.is_empty() {
+                self.by_address.remove(&address);
+            }
+        }
+        if let Some(clients) = self.by_identity.get_mut(&muk_id.idr) {
+            clients.remove(id);
+            if clients.is_empty() {
+                self.by_identity.remove(&muk_id.idr);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn muk_id(idr: &str) -> MukId {
+        MukId { idi: "bmsc.example".to_owned(), idr: idr.to_owned() }
+    }
+
+    fn muk(byte: u8) -> Muk {
+        Muk(Secret::new([byte; 32]))
+    }
+
+    fn roster_of_one() -> (Roster, ClientId) {
+        let (mut roster, c1) = (Roster::default(), ClientId::from("c1"));
+        roster.add(&c1, muk_id("b1@bsf"), Arc::new(muk(1)), Reach::Sdp, 0).unwrap();
+        (roster, c1)
+    }
+
+    #[test]
+    fn counter_never_repeats_even_when_the_same_muk_is_entered_again() {
+        let (mut roster, c1) = roster_of_one();
+        assert_eq!(roster.get_mut(&c1).unwrap().next_counter(), Some(1));
+        roster.renew(&c1, muk_id("b1@bsf"), muk(1)).unwrap();
+        assert_eq!(roster.get_mut(&c1).unwrap().next_counter(), Some(2));
+        roster.renew(&c1, muk_id("b1-new@bsf"), muk(2)).unwrap();
+        assert_eq!(roster.get_mut(&c1).unwrap().next_counter(), Some(1));
+        assert_eq!((roster.named("b1@bsf").count(), roster.named("b1-new@bsf").count()), (0, 1));
+    }
+
+    #[test]
+    fn counter_ends_instead_of_wrapping() {
+        let mut roster = Roster::default();
+        let c1 = ClientId::from("c1");
+        roster.add(&c1, muk_id("b1"), Arc::new(muk(1)), Reach::Sdp, u32::MAX - 1).unwrap();
+        let client = roster.get_mut(&c1).unwrap();
+        assert_eq!((client.next_counter(), client.next_counter()), (Some(u32::MAX), None));
+        assert_eq!(client.next_counter(), None);
+    }
+
+    #[test]
+    fn two_clients_never_share_the_identities_of_a_muk() {
+        let (mut roster, _) = roster_of_one();
+        let c2 = ClientId::from("c2");
+        let added = roster.add(&c2, muk_id("b1@bsf"), Arc::new(muk(2)), Reach::Sdp, 0);
+        assert!(added.unwrap_err().to_string().contains("client c1"));
+        assert!(roster.get(&c2).is_none());
+    }
+
+    #[test]
+    fn moved_client_is_found_at_its_new_address_only() {
+        let (mut roster, c1) = roster_of_one();
+        let (old, new) = ("192.0.2.1:2269".parse().unwrap(), "192.0.2.2:2269".parse().unwrap());
+        roster.relocate(&c1, Reach::Udp(old)).unwrap();
+        roster.relocate(&c1, Reach::Udp(new)).unwrap();
+        assert_eq!((roster.at(old).count(), roster.at(new).count()), (0, 1));
+    }
+}

@@ -1,0 +1,133 @@
+//! When things are due: how long to wait for confirmations, when to send again, when to destroy.
+//!
+//! Time comes in as an argument; nothing here reads a clock.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::ClientId;
+use crate::broadcast::ChannelId;
+
+/// How often an unanswered MSK message is sent again, and how many times in all.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Retry {
+    /// Wait before the second copy; it doubles with each further one.
+    pub first: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+    /// Copies sent in all, the first included. At least 1.
+    pub tries: u32,
+}
+
+impl Retry {
+    /// Over UDP: 8 copies within about half a minute.
+    pub const UDP: Self =
+        Self { first: Duration::from_millis(500), longest: Duration::from_secs(8), tries: 8 };
+
+    /// In a SIP session, which repeats lost requests by itself: 3 offers.
+    pub const SDP: Self =
+        Self { first: Duration::from_secs(10), longest: Duration::from_secs(40), tries: 3 };
+
+    /// Other waits and another number of tries; 0 tries count as 1.
+    #[must_use]
+    pub const fn new(first: Duration, longest: Duration, tries: u32) -> Self {
+        Self { first, longest, tries: if tries == 0 { 1 } else { tries } }
+    }
+
+    /// How long to wait for an answer after the copy with this number, counted from 1.
+    #[must_use]
+    pub fn wait_after(&self, copy: u32) -> Duration {
+        let doublings = copy.saturating_sub(1).min(31);
+        self.first.saturating_mul(1 << doublings).min(self.longest)
+    }
+}
+
+/// The waits of the key server. Defaults suit clients on a radio network.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timing {
+    /// Longest time between the start of an MSK update and the switch: what slow clients get to
+    /// confirm, and what an expelled client still hears. Default 5 s.
+    ///
+    /// An expulsion during an update starts over with another MSK; whatever the number of such
+    /// expulsions, the first one takes effect within twice this time.
+    pub confirm_within: Duration,
+    /// How long the old MSK is kept after the switch. Default 10 s.
+    pub grace: Duration,
+    /// Repetition over UDP.
+    pub udp: Retry,
+    /// Repetition in SDP.
+    pub sdp: Retry,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            confirm_within: Duration::from_secs(5),
+            grace: Duration::from_secs(10),
+            udp: Retry::UDP,
+            sdp: Retry::SDP,
+        }
+    }
+}
+
+/// Something to look at when its time has come. It may have become pointless meanwhile: whoever
+/// takes it up checks the state it refers to.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Job {
+    /// The deadline of an update, the end of an MSK's lifetime or of an old MSK's grace.
+    Channel(ChannelId),
+    /// No answer yet from a client.
+    Client(ChannelId, ClientId),
+}
+
+/// What is due when, soonest first.
+#[derive(Debug, Default)]
+pub(super) struct Agenda(BTreeSet<(Instant, Job)>);
+
+impl Agenda {
+    pub(super) fn add(&mut self, due: Instant, job: Job) {
+        self.0.insert((due, job));
+    }
+
+    /// The next job whose time has come.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Job> {
+        if self.0.first()?.0 > now {
+            return None;
+        }
+        self.0.pop_first().map(|(_, job)| job)
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.first().map(|(due, _)| *due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let retry = Retry::new(Duration::from_millis(500), Duration::from_secs(3), 9);
+        let waits: Vec<_> = (1..=5).map(|copy| retry.wait_after(copy).as_millis()).collect();
+        assert_eq!(waits, [500, 1000, 2000, 3000, 3000]);
+        assert_eq!(retry.wait_after(u32::MAX), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn agenda_gives_what_is_due_in_order_and_nothing_early() {
+        let (mut agenda, start) = (Agenda::default(), Instant::now());
+        let job = |name: &str| Job::Channel(name.into());
+        agenda.add(start + Duration::from_secs(2), job("late"));
+        agenda.add(start + Duration::from_secs(1), job("soon"));
+        assert_eq!(agenda.next(), Some(start + Duration::from_secs(1)));
+        assert_eq!(agenda.take(start), None);
+        let then = start + Duration::from_secs(3);
+        assert_eq!((agenda.take(then), agenda.take(then)), (Some(job("soon")), Some(job("late"))));
+        assert_eq!(agenda.next(), None);
+    }
+}

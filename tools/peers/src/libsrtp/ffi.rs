@@ -1,0 +1,231 @@
+//! The part of `srtp2/srtp.h` that is used here, and the library it is loaded from.
+//!
+//! Layouts are those of libsrtp 2.1 to 2.x, whose soname is `libsrtp2.so.1`; [`Api::load`] refuses
+//! another major version.
+
+use std::{
+    error::Error,
+    ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void},
+    fs,
+    path::PathBuf,
+    ptr,
+    sync::{Mutex, OnceLock},
+};
+
+use libloading::Library;
+
+use super::Absent;
+
+/// `srtp_ctx_t`: a session, of which only the address is known.
+#[repr(C)]
+pub(super) struct RawSession {
+    _opaque: [u8; 0],
+}
+
+/// `srtp_crypto_policy_t`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct CryptoPolicy {
+    pub(super) cipher_type: u32,
+    pub(super) cipher_key_len: c_int,
+    pub(super) auth_type: u32,
+    pub(super) auth_key_len: c_int,
+    pub(super) auth_tag_len: c_int,
+    pub(super) sec_serv: c_int,
+}
+
+/// `sec_serv_auth` of `srtp_sec_serv_t`: authentication without confidentiality.
+pub(super) const SEC_SERV_AUTH: c_int = 2;
+
+/// `srtp_ssrc_t` with the type `ssrc_specific`.
+#[repr(C)]
+pub(super) struct SsrcSpec {
+    pub(super) kind: c_uint,
+    pub(super) value: c_uint,
+}
+
+/// `ssrc_specific` of `srtp_ssrc_type_t`.
+pub(super) const SSRC_SPECIFIC: c_uint = 1;
+
+/// `srtp_master_key_t`: key and salt in one piece, and the MKI.
+#[repr(C)]
+pub(super) struct KeyWithMki {
+    pub(super) key: *mut u8,
+    pub(super) mki_id: *mut u8,
+    pub(super) mki_size: c_uint,
+}
+
+/// `srtp_policy_t`.
+#[repr(C)]
+pub(super) struct Policy {
+    pub(super) ssrc: SsrcSpec,
+    pub(super) rtp: CryptoPolicy,
+    pub(super) rtcp: CryptoPolicy,
+    pub(super) key: *mut u8,
+    pub(super) keys: *mut *mut KeyWithMki,
+    pub(super) num_master_keys: c_ulong,
+    pub(super) deprecated_ekt: *mut c_void,
+    pub(super) window_size: c_ulong,
+    pub(super) allow_repeat_tx: c_int,
+    pub(super) enc_xtn_hdr: *mut c_int,
+    pub(super) enc_xtn_hdr_count: c_int,
+    pub(super) next: *mut Self,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Policy>() == 128 && size_of::<KeyWithMki>() == 24);
+
+/// `SRTP_MAX_TRAILER_LEN`, and four octets for the SRTCP index: what a packet may grow by.
+pub(super) const MAX_GROWTH: usize = 16 + 128 + 4;
+/// `SRTP_MAX_NUM_MASTER_KEYS`.
+pub(super) const MAX_KEYS: usize = 16;
+
+/// `srtp_err_status_t`: 0, or why not.
+pub(super) type Status = c_int;
+
+/// `srtp_crypto_policy_set_…`.
+pub(super) type PolicySetter = unsafe extern "C" fn(*mut CryptoPolicy);
+/// `srtp_protect_mki` and `srtp_protect_rtcp_mki`.
+pub(super) type Protect =
+    unsafe extern "C" fn(*mut RawSession, *mut c_void, *mut c_int, c_uint, c_uint) -> Status;
+/// `srtp_unprotect_mki` and `srtp_unprotect_rtcp_mki`.
+pub(super) type Unprotect =
+    unsafe extern "C" fn(*mut RawSession, *mut c_void, *mut c_int, c_uint) -> Status;
+
+macro_rules! symbols {
+    ($($name:ident: $signature:ty,)+) => {
+        /// The functions, under their names without `srtp_`.
+        pub(super) struct Symbols { $(pub(super) $name: $signature,)+ }
+
+        impl Symbols {
+            fn find(library: &Library) -> Result<Self, libloading::Error> {
+                Ok(Self {
+                    // SAFETY: each signature is the one of `srtp2/srtp.h`, and the library is
+                    // never unloaded, so the address stays good.
+                    $($name: *unsafe {
+                        library.get::<$signature>(concat!("srtp_", stringify!($name)))?
+                    },)+
+                })
+            }
+        }
+    };
+}
+
+symbols! {
+    init: unsafe extern "C" fn() -> Status,
+    get_version: unsafe extern "C" fn() -> c_uint,
+    get_version_string: unsafe extern "C" fn() -> *const c_char,
+    create: unsafe extern "C" fn(*mut *mut RawSession, *const Policy) -> Status,
+    add_stream: unsafe extern "C" fn(*mut RawSession, *const Policy) -> Status,
+    dealloc: unsafe extern "C" fn(*mut RawSession) -> Status,
+    set_stream_roc: unsafe extern "C" fn(*mut RawSession, u32, u32) -> Status,
+    protect_mki: Protect,
+    unprotect_mki: Unprotect,
+    protect_rtcp_mki: Protect,
+    unprotect_rtcp_mki: Unprotect,
+    crypto_policy_set_rtp_default: PolicySetter,
+    crypto_policy_set_aes_cm_192_hmac_sha1_80: PolicySetter,
+    crypto_policy_set_aes_cm_256_hmac_sha1_80: PolicySetter,
+    crypto_policy_set_null_cipher_hmac_sha1_80: PolicySetter,
+    crypto_policy_set_aes_gcm_128_16_auth: PolicySetter,
+    crypto_policy_set_aes_gcm_256_16_auth: PolicySetter,
+}
+
+/// The library, initialised.
+pub(super) struct Api {
+    pub(super) call: Symbols,
+    pub(super) version: String,
+    pub(super) backend: &'static str,
+    /// Taken around creation and destruction, where the crypto back end keeps global state.
+    pub(super) lifecycle: Mutex<()>,
+}
+
+impl Api {
+    /// The library, loaded and initialised on the first call.
+    pub(super) fn get() -> Result<&'static Self, Absent> {
+        static API: OnceLock<Result<Api, Absent>> = OnceLock::new();
+        API.get_or_init(Self::load).as_ref().map_err(Clone::clone)
+    }
+
+    fn load() -> Result<Self, Absent> {
+        let name = std::env::var("LIBSRTP").unwrap_or_else(|_| "libsrtp2.so.1".to_owned());
+        let absent = |why: String| Absent { library: name.clone(), why };
+        // SAFETY: the library's constructors do nothing but what every C program linked against it
+        // gets; the caller of this process chose the file.
+        let library = unsafe { Library::new(&name) }.map_err(|e| absent(in_full(&e)))?;
+        let call = Symbols::find(&library).map_err(|e| absent(in_full(&e)))?;
+        // Its functions are kept for the life of the process.
+        std::mem::forget(library);
+        // SAFETY: both take nothing and may be called before `srtp_init`; the string is static.
+        let (number, text) =
+            unsafe { ((call.get_version)(), CStr::from_ptr((call.get_version_string)())) };
+        if number >> 24 != 2 {
+            return Err(absent(format!(
+                "version {number:#x}; only 2.x has the layouts known here"
+            )));
+        }
+        // SAFETY: called once, behind the `OnceLock`, before any other function.
+        match unsafe { (call.init)() } {
+            0 => {}
+            status => return Err(absent(format!("srtp_init returned {status}"))),
+        }
+        let version = text.to_string_lossy().into_owned();
+        Ok(Self { call, version, backend: backend(&name), lifecycle: Mutex::new(()) })
+    }
+}
+
+/// An error with the loader's own words, which name the file or the symbol.
+fn in_full(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// The crypto library that libsrtp was built with: the one its file asks the loader for.
+fn backend(name: &str) -> &'static str {
+    let file = loaded_file(name).and_then(|path| fs::read(path).ok()).unwrap_or_default();
+    let needs = |soname: &[u8]| file.windows(soname.len()).any(|window| window == soname);
+    if file.is_empty() {
+        "unknown crypto"
+    } else if needs(b"libnss3.so") {
+        "NSS"
+    } else if needs(b"libcrypto.so") {
+        "OpenSSL"
+    } else if needs(b"libmbedcrypto.so") {
+        "Mbed TLS"
+    } else if needs(b"libwolfssl.so") {
+        "wolfSSL"
+    } else {
+        "built-in crypto"
+    }
+}
+
+/// Where the loader found the library, by the memory map of this process.
+fn loaded_file(name: &str) -> Option<PathBuf> {
+    let name = PathBuf::from(name).file_name()?.to_str()?.to_owned();
+    let stem = name.split(".so").next()?.to_owned();
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let path =
+        maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])).find(|path| {
+            PathBuf::from(path).file_name().is_some_and(|f| f.to_string_lossy().starts_with(&stem))
+        })?;
+    Some(PathBuf::from(path))
+}
+
+impl Policy {
+    /// A policy for one SSRC, without keys yet.
+    pub(super) fn new(ssrc: u32, rtp: CryptoPolicy, rtcp: CryptoPolicy, window: c_ulong) -> Self {
+        Self {
+            ssrc: SsrcSpec { kind: SSRC_SPECIFIC, value: ssrc },
+            rtp,
+            rtcp,
+            key: ptr::null_mut(),
+            keys: ptr::null_mut(),
+            num_master_keys: 0,
+            deprecated_ekt: ptr::null_mut(),
+            window_size: window,
+            allow_repeat_tx: 0,
+            enc_xtn_hdr: ptr::null_mut(),
+            enc_xtn_hdr_count: 0,
+            next: ptr::null_mut(),
+        }
+    }
+}
