@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn counter_is_newer_in_serial_number_arithmetic() {
-        let newer = |counter, last| super::counter_is_newer(counter, last).is_ok();
+        let newer = |counter, last| counter_is_newer(counter, last).is_ok();
         assert!(newer(0, None) && newer(5, Some(4)) && newer(0, Some(u32::MAX)));
         assert!(newer(0x7fff_ffff, Some(0)) && !newer(0x8000_0000, Some(0)));
         assert!(!newer(4, Some(4)) && !newer(3, Some(4)));
@@ -107,13 +107,13 @@ mod tests {
     fn mtk_id_is_in_interval_with_both_ends() {
         let interval = Interval { low: MtkId(3), high: MtkId(5) };
         for (id, inside) in [(2, false), (3, true), (5, true), (6, false)] {
-            assert_eq!(super::mtk_id_is_in_interval(MtkId(id), interval).is_ok(), inside, "{id}");
+            assert_eq!(mtk_id_is_in_interval(MtkId(id), interval).is_ok(), inside, "{id}");
         }
     }
 
     #[test]
     fn mtk_id_is_newer_only_if_greater() {
-        let newer = |id, last| super::mtk_id_is_newer(MtkId(id), last).is_ok();
+        let newer = |id, last| mtk_id_is_newer(MtkId(id), last).is_ok();
         assert!(newer(0, None) && newer(7, Some(MtkId(6))));
         assert!(!newer(6, Some(MtkId(6))) && !newer(5, Some(MtkId(6))));
     }
@@ -124,7 +124,7 @@ mod tests {
             let validity = Validity::Interval { from, to };
             let key = KeyData { key_type: KeyType::TGK, key: &vec![7; len], salt: None, validity };
             let encoded = key.encode().unwrap();
-            super::key_data_is_one_msk(&encoded, &[1; 16]).map(|(_, interval)| interval)
+            key_data_is_one_msk(&encoded, &[1; 16]).map(|(_, interval)| interval)
         };
         let interval = |low, high| Ok(Interval { low: MtkId(low), high: MtkId(high) });
         assert_eq!(data(&[0, 1], &[0, 9], 16), interval(1, 9));
@@ -142,7 +142,7 @@ mod tests {
             let key_type = if salt.is_some() { KeyType::TEK_SALT } else { KeyType::TEK };
             let validity = Validity::Always;
             let key = KeyData { key_type, key: &vec![7; len], salt: salt.as_deref(), validity };
-            super::key_data_is_one_mtk(&key.encode().unwrap(), profile).is_ok()
+            key_data_is_one_mtk(&key.encode().unwrap(), profile).is_ok()
         };
         let (cm, gcm) = (Profile::AES_CM_128_HMAC_SHA1_80, Profile::AEAD_AES_256_GCM);
         assert!(data(16, Some(14), &cm) && data(16, None, &cm));
@@ -153,6 +153,6 @@ mod tests {
     #[test]
     fn two_keys_in_one_message_are_refused() {
         let two = [20, 0x20, 0, 1, 9, 0, 0x20, 0, 1, 8];
-        assert_eq!(super::only_key(&two).unwrap_err(), Reject::BadKeyData);
+        assert_eq!(only_key(&two).unwrap_err(), Reject::BadKeyData);
     }
 }

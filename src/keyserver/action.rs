@@ -123,6 +123,8 @@ pub enum Undelivered {
     CountersUsedUp,
     /// The client is not on the roster.
     NotOnRoster,
+    /// A part of the message does not fit its field, for example an identity.
+    NotEncodable,
 }
 
 impl fmt::Display for Undelivered {
@@ -131,6 +133,7 @@ impl fmt::Display for Undelivered {
             Self::NoAnswer => "no copy was answered",
             Self::CountersUsedUp => "its MUK has no counter left; it must bootstrap again",
             Self::NotOnRoster => "it is not on the roster",
+            Self::NotEncodable => "a part of its message does not fit its field",
         })
     }
 }

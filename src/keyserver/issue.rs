@@ -207,7 +207,8 @@ impl<'a> Desk<'a> {
                 },
             },
             &client.muk,
-        );
+        )
+        .map_err(|_| Undelivered::NotEncodable)?;
         self.actions.push(Action::SendMsk(MskMessage {
             channel: heading.channel.clone(),
             client: client_id.clone(),

@@ -151,7 +151,7 @@ mod tests {
         let now = Instant::now();
         let mut hold = HoldBack::new(&limits);
         hold.add_group(3);
-        let mut push = |hold: &mut HoldBack, group, bytes: &[u8]| {
+        let push = |hold: &mut HoldBack, group, bytes: &[u8]| {
             hold.push(PortId(0), group, source(), bytes, now)
         };
         assert_eq!(push(&mut hold, 1, &[1; 11]), Err(Reject::HoldFull));
