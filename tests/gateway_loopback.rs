@@ -1,5 +1,7 @@
 //! The gateway on real sockets: join, receive, leave, and what it says when it cannot.
 
+mod private_net;
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::mpsc,
@@ -51,53 +53,61 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 #[test]
 fn media_of_a_joined_group_arrives_in_the_clear_and_stops_after_leaving() {
-    for group in ["239.255.71.1", "ff15::7101"] {
-        let port = if group.contains(':') { 47102 } else { 47101 };
-        let (deliver, delivered) = mpsc::channel();
-        let mut gateway = Gateway::builder()
-            .lanes(2)
-            .group(spec(group, port))
-            .start(move |event: Event<'_>| {
-                if let Event::Media(media) = event {
-                    let _ = deliver.send((media.index, media.payload.to_vec()));
-                }
-            })
-            .unwrap();
-        let id = GroupId(0);
-        gateway.insert_traffic_key(id, mki(), Profile::default(), &KEY, &SALT).unwrap();
+    media_arrives_and_stops("239.255.71.1");
+}
 
-        let key = TrafficKey::new(mki(), Profile::default(), &KEY, &SALT).unwrap();
-        let mut protector = Protector::new();
-        let (socket, to) = (sender(group), SocketAddr::new(group.parse().unwrap(), port));
-        for seq in 65_500_u32..65_600 {
-            let mut packet = rtp((seq & 0xffff) as u16, 96, &seq.to_be_bytes());
-            protector.protect_rtp(&key, &mut packet).unwrap();
-            socket.send(&packet, to).unwrap();
-        }
-        for seq in 65_500_u32..65_600 {
-            let (index, payload) = delivered.recv_timeout(Duration::from_secs(10)).unwrap();
-            assert_eq!((index.value(), payload), (u64::from(seq), seq.to_be_bytes().to_vec()));
-        }
-        let mut other = rtp(64, 97, b"not announced");
-        protector.protect_rtp(&key, &mut other).unwrap();
-        socket.send(&other, to).unwrap();
-        socket.send(&[0x20; 100], to).unwrap();
-        let stats = |gateway: &Gateway| gateway.stats().groups[0].2;
-        wait_until("counted", || stats(&gateway).datagrams == 102);
-        wait_until("refused", || stats(&gateway).rejects.total() == 2);
-        assert_eq!(stats(&gateway).rejects.count(Reject::UnknownPayloadType), 1);
-        assert_eq!(stats(&gateway).rejects.count(Reject::UnknownProtocol), 1);
-        assert_eq!(stats(&gateway).media, 100);
+#[test]
+fn media_of_an_ipv6_group_arrives_in_the_clear_and_stops_after_leaving() {
+    let test = "media_of_an_ipv6_group_arrives_in_the_clear_and_stops_after_leaving";
+    private_net::run(test, true, || media_arrives_and_stops("ff15::7101"));
+}
 
-        gateway.leave(id).unwrap();
-        let mut late = rtp(70, 96, b"late");
-        protector.protect_rtp(&key, &mut late).unwrap();
-        // Nobody on this host has joined any more; the system may say so.
-        let _ = socket.send(&late, to);
-        assert!(delivered.recv_timeout(Duration::from_millis(200)).is_err());
-        assert!(gateway.leave(id).unwrap_err().to_string().contains("not joined"));
-        gateway.stop();
+fn media_arrives_and_stops(group: &str) {
+    let port = 47101;
+    let (deliver, delivered) = mpsc::channel();
+    let mut gateway = Gateway::builder()
+        .lanes(2)
+        .group(spec(group, port))
+        .start(move |event: Event<'_>| {
+            if let Event::Media(media) = event {
+                let _ = deliver.send((media.index, media.payload.to_vec()));
+            }
+        })
+        .unwrap();
+    let id = GroupId(0);
+    gateway.insert_traffic_key(id, mki(), Profile::default(), &KEY, &SALT).unwrap();
+
+    let key = TrafficKey::new(mki(), Profile::default(), &KEY, &SALT).unwrap();
+    let mut protector = Protector::new();
+    let (socket, to) = (sender(group), SocketAddr::new(group.parse().unwrap(), port));
+    for seq in 65_500_u32..65_600 {
+        let mut packet = rtp((seq & 0xffff) as u16, 96, &seq.to_be_bytes());
+        protector.protect_rtp(&key, &mut packet).unwrap();
+        socket.send(&packet, to).unwrap();
     }
+    for seq in 65_500_u32..65_600 {
+        let (index, payload) = delivered.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!((index.value(), payload), (u64::from(seq), seq.to_be_bytes().to_vec()));
+    }
+    let mut other = rtp(64, 97, b"not announced");
+    protector.protect_rtp(&key, &mut other).unwrap();
+    socket.send(&other, to).unwrap();
+    socket.send(&[0x20; 100], to).unwrap();
+    let stats = |gateway: &Gateway| gateway.stats().groups[0].2;
+    wait_until("counted", || stats(&gateway).datagrams == 102);
+    wait_until("refused", || stats(&gateway).rejects.total() == 2);
+    assert_eq!(stats(&gateway).rejects.count(Reject::UnknownPayloadType), 1);
+    assert_eq!(stats(&gateway).rejects.count(Reject::UnknownProtocol), 1);
+    assert_eq!(stats(&gateway).media, 100);
+
+    gateway.leave(id).unwrap();
+    let mut late = rtp(70, 96, b"late");
+    protector.protect_rtp(&key, &mut late).unwrap();
+    // Nobody on this host has joined any more; the system may say so.
+    let _ = socket.send(&late, to);
+    assert!(delivered.recv_timeout(Duration::from_millis(200)).is_err());
+    assert!(gateway.leave(id).unwrap_err().to_string().contains("not joined"));
+    gateway.stop();
 }
 
 #[test]

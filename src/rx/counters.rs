@@ -17,6 +17,7 @@ pub struct GroupCounters {
     pub(crate) released: Counter,
     pub(crate) streams: Counter,
     pub(crate) socket_drops: Counter,
+    pub(crate) ignored_octets: Counter,
     pub(crate) rejects: RejectCounters,
 }
 
@@ -35,6 +36,7 @@ impl GroupCounters {
             released: self.released.value(),
             streams: self.streams.value(),
             socket_drops: self.socket_drops.value(),
+            ignored_octets: self.ignored_octets.value(),
             rejects: self.rejects.snapshot(),
         }
     }
@@ -64,6 +66,8 @@ pub struct GroupStats {
     pub streams: u64,
     /// Datagrams the system dropped because the socket's buffer was full; read once a second.
     pub socket_drops: u64,
+    /// Octets behind burst-control messages that are neither padding nor items.
+    pub ignored_octets: u64,
     /// Datagrams refused, by reason.
     pub rejects: RejectStats,
 }

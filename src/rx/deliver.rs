@@ -83,6 +83,7 @@ fn rtcp(
             //= burst-control §4 rule 5: what only a client sends cannot come from the group
             let event = BurstEvent::try_from(message.message)?;
             port.counters.burst.add(1);
+            port.counters.ignored_octets.add(message.trailing.ignored() as u64);
             sink.event(Event::Burst(Burst { group, ssrc: app.ssrc, event, message, source }));
         }
         _ => {

@@ -16,6 +16,8 @@ mod lane;
 mod limits;
 mod port;
 mod receiver;
+#[cfg(feature = "rtp-types")]
+mod rtp_types;
 mod talker;
 
 pub use counters::{GroupCounters, GroupStats};
