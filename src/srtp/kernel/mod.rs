@@ -4,12 +4,19 @@
 //! portable twin that proves it equal.
 
 mod aes_portable;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads for SIMD kernels")]
+mod aes_schedule;
 mod backend;
 #[cfg_attr(
     not(feature = "internals"),
     expect(unreachable_pub, reason = "public through the feature `internals` only")
 )]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls kernels once they may run"))]
 pub(crate) mod cipher;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod ctr_avx512;
 pub(crate) mod hmac;
 
 #[cfg(test)]
