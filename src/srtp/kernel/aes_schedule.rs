@@ -2,11 +2,9 @@
 //!
 //! Shared by the x86-64 kernels beside it. Its twin is the expansion inside RustCrypto's `aes`.
 
-use std::arch::x86_64::{
-    _mm_aesenclast_si128, _mm_cvtsi128_si32, _mm_set1_epi32, _mm_setzero_si128,
-};
+use std::arch::x86_64::*;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::aes_portable::KeyOctets;
 
@@ -14,7 +12,7 @@ use super::aes_portable::KeyOctets;
 #[derive(Zeroize, ZeroizeOnDrop)]
 #[repr(C, align(64))]
 pub(super) struct Schedule {
-    rounds: [[u8; 16]; 15],
+    rounds: [u128; 15],
     last: usize,
 }
 
@@ -34,9 +32,36 @@ impl Schedule {
         self.last
     }
 
-    /// All round keys.
-    pub(super) fn rounds(&self) -> &[[u8; 16]; 15] {
-        &self.rounds
+    /// Round key `index`.
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub(super) fn round(&self, index: usize) -> __m128i {
+        // SAFETY: indexing has checked the element, which is 16 octets.
+        unsafe { _mm_load_si128((&raw const self.rounds[index]).cast()) }
+    }
+
+    /// The key it was expanded from: the schedule begins with it.
+    pub(super) fn key(&self) -> Zeroizing<[u8; 32]> {
+        let mut key = Zeroizing::new([0; 32]);
+        for (octets, round) in key.as_chunks_mut().0.iter_mut().zip(&self.rounds) {
+            *octets = round.to_le_bytes();
+        }
+        key
+    }
+
+    /// One block (FIPS 197 §5.1).
+    #[target_feature(enable = "aes,sse2")]
+    pub(super) fn encrypt(&self, mut block: [u8; 16]) -> [u8; 16] {
+        // SAFETY: 16 octets are read from an array of 16.
+        let mut state = unsafe { _mm_loadu_si128(block.as_ptr().cast()) };
+        state = _mm_xor_si128(state, self.round(0));
+        for index in 1..self.last {
+            state = _mm_aesenc_si128(state, self.round(index));
+        }
+        state = _mm_aesenclast_si128(state, self.round(self.last));
+        // SAFETY: 16 octets are written to an array of 16.
+        unsafe { _mm_storeu_si128(block.as_mut_ptr().cast(), state) }
+        block
     }
 
     //= FIPS 197 §5.2: KEYEXPANSION over Nk-word keys, words kept in the order of their octets
@@ -61,11 +86,9 @@ impl Schedule {
             };
             words[i] = words[i - NK] ^ mixed;
         }
-        let mut schedule = Self { rounds: [[0; 16]; 15], last };
-        for (octets, word) in
-            schedule.rounds.as_flattened_mut().as_chunks_mut().0.iter_mut().zip(words)
-        {
-            *octets = word.to_le_bytes();
+        let mut schedule = Self { rounds: [0; 15], last };
+        for (round, words) in schedule.rounds.iter_mut().zip(words.as_chunks::<4>().0) {
+            *round = words.iter().rev().fold(0, |round, word| round << 32 | u128::from(*word));
         }
         words.zeroize();
         schedule
@@ -95,7 +118,7 @@ mod tests {
         let end = |octets| {
             // SAFETY: every back end but the portable one has AES-NI.
             let schedule = unsafe { Schedule::new(octets) };
-            hex::encode(schedule.rounds()[schedule.last()])
+            hex::encode(schedule.rounds[schedule.last()].to_le_bytes())
         };
         let k128 = key("2b7e151628aed2a6abf7158809cf4f3c");
         assert_eq!(

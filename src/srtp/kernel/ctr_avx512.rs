@@ -14,7 +14,11 @@
 
 use std::arch::x86_64::*;
 
-use super::{aes_schedule::Schedule, cipher::CtrJob};
+use super::{
+    aes_schedule::Schedule,
+    aes_vaes::{broadcast_keys, in_octet_order, keystream, xor_whole},
+    cipher::CtrJob,
+};
 
 /// Runs every job.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,vaes")]
@@ -114,20 +118,6 @@ fn last_half<const KEYS: usize, const N: usize>(
     }
 }
 
-/// Exclusive-or of 64 octets at `p`.
-///
-/// # Safety
-/// 64 octets at `p` can be read and written.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn xor_whole(p: *mut u8, stream: __m512i) {
-    // SAFETY: as required of the caller.
-    unsafe {
-        let p = p.cast::<__m512i>();
-        _mm512_storeu_si512(p, _mm512_xor_si512(_mm512_loadu_si512(p), stream));
-    }
-}
-
 /// Four counter blocks from `iv` on, the counting word as a little-endian number.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -137,49 +127,4 @@ fn counters(iv: &[u8; 16]) -> __m512i {
     let block = _mm_set_epi64x((iv >> 64) as i64, iv as i64);
     let first = in_octet_order(_mm512_broadcast_i32x4(block));
     _mm512_add_epi32(first, _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0))
-}
-
-/// Turns the counting word round; its own inverse.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn in_octet_order(counters: __m512i) -> __m512i {
-    let order = _mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    _mm512_shuffle_epi8(counters, _mm512_broadcast_i32x4(order))
-}
-
-/// The next 4 N blocks of keystream.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,vaes")]
-fn keystream<const KEYS: usize, const N: usize>(
-    keys: &[__m512i; KEYS],
-    counters: &mut __m512i,
-) -> [__m512i; N] {
-    let step = _mm512_set_epi32(4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0);
-    let mut blocks = [_mm512_setzero_si512(); N];
-    for block in &mut blocks {
-        *block = _mm512_xor_si512(in_octet_order(*counters), keys[0]);
-        *counters = _mm512_add_epi32(*counters, step);
-    }
-    for key in &keys[1..KEYS - 1] {
-        for block in &mut blocks {
-            *block = _mm512_aesenc_epi128(*block, *key);
-        }
-    }
-    for block in &mut blocks {
-        *block = _mm512_aesenclast_epi128(*block, keys[KEYS - 1]);
-    }
-    blocks
-}
-
-/// The first `KEYS` round keys, each in all four lanes.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn broadcast_keys<const KEYS: usize>(schedule: &Schedule) -> [__m512i; KEYS] {
-    let mut keys = [_mm512_setzero_si512(); KEYS];
-    for (key, octets) in keys.iter_mut().zip(schedule.rounds()) {
-        // SAFETY: 16 octets are read from an array of 16.
-        let round = unsafe { _mm_loadu_si128(octets.as_ptr().cast()) };
-        *key = _mm512_broadcast_i32x4(round);
-    }
-    keys
 }

@@ -5,8 +5,11 @@
 
 mod aes_portable;
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "loads for SIMD kernels")]
+#[expect(unsafe_code, reason = "loads of SIMD kernels")]
 mod aes_schedule;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
+mod aes_vaes;
 mod backend;
 #[cfg_attr(
     not(feature = "internals"),
@@ -17,6 +20,12 @@ pub(crate) mod cipher;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD kernel")]
 mod ctr_avx512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod gcm_avx512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
+mod gcm_powers;
 pub(crate) mod hmac;
 
 #[cfg(test)]
