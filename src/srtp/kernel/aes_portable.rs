@@ -105,6 +105,20 @@ pub(super) enum KeyOctets<'a> {
     Aes256(&'a [u8; 32]),
 }
 
+impl<'a> KeyOctets<'a> {
+    /// # Panics
+    /// If `key` has another length than 16, 24 or 32.
+    pub(super) fn new(key: &'a [u8]) -> Self {
+        if let Ok(key) = key.try_into() {
+            Self::Aes128(key)
+        } else if let Ok(key) = key.try_into() {
+            Self::Aes192(key)
+        } else {
+            Self::Aes256(key.try_into().expect("AES keys have 16, 24 or 32 octets"))
+        }
+    }
+}
+
 /// The counter block of a 12-octet IV (NIST SP 800-38D §7.1 step 2): 1 masks the tag, text starts at 2.
 pub(super) fn counter_block(iv: &[u8; 12], count: u32) -> [u8; 16] {
     let mut block = [0; 16];

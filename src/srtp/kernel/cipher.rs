@@ -1,14 +1,26 @@
 //! AES-CM and AES-GCM over a batch of packets, each under its own key.
 
+use std::sync::OnceLock;
+
 use super::{
     Backend,
     aes_portable::{KeyOctets, PortableKey},
 };
+#[cfg(target_arch = "x86_64")]
+use super::{aes_schedule::Schedule, ctr_avx512, gcm_avx512, gcm_powers::HashPowers};
 use crate::srtp::Cipher;
 
 /// An expanded key: AES rounds, and for GCM the powers of the hash key. Erased on drop.
 pub struct CipherKey {
-    portable: PortableKey,
+    cipher: Cipher,
+    /// Present wherever kernels can run: unless the processor has only [`Backend::Portable`].
+    #[cfg(target_arch = "x86_64")]
+    schedule: Option<Schedule>,
+    /// Present besides in keys for GCM.
+    #[cfg(target_arch = "x86_64")]
+    powers: Option<HashPowers>,
+    /// Made with the key where the portable back end is in use, else when a job asks for it.
+    portable: OnceLock<Box<PortableKey>>,
 }
 
 impl CipherKey {
@@ -22,16 +34,53 @@ impl CipherKey {
     #[must_use]
     pub fn new(cipher: Cipher, key: &[u8]) -> Self {
         assert_eq!(key.len(), cipher.key_len(), "octets of a key for {cipher:?}");
-        let octets = if let Ok(key) = key.try_into() {
-            KeyOctets::Aes128(key)
-        } else if let Ok(key) = key.try_into() {
-            KeyOctets::Aes192(key)
-        } else if let Ok(key) = key.try_into() {
-            KeyOctets::Aes256(key)
-        } else {
-            unreachable!("no cipher has a key of {} octets", key.len())
+        let octets = KeyOctets::new(key);
+        #[cfg(target_arch = "x86_64")]
+        let schedule = (Backend::detect() >= Backend::Avx2).then(|| {
+            // SAFETY: both sets of kernels have AES-NI.
+            unsafe { Schedule::new(octets) }
+        });
+        let new = Self {
+            cipher,
+            #[cfg(target_arch = "x86_64")]
+            powers: schedule.as_ref().filter(|_| cipher.is_aead()).map(|schedule| {
+                // SAFETY: both sets of kernels have AES-NI and PCLMULQDQ.
+                unsafe { HashPowers::new(schedule.encrypt([0; 16])) }
+            }),
+            #[cfg(target_arch = "x86_64")]
+            schedule,
+            portable: OnceLock::new(),
         };
-        Self { portable: PortableKey::new(octets, cipher.is_aead()) }
+        if Backend::active() == Backend::Portable {
+            new.portable.get_or_init(|| Box::new(PortableKey::new(octets, cipher.is_aead())));
+        }
+        new
+    }
+
+    /// For kernels, which run only where keys have a schedule.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn schedule(&self) -> &Schedule {
+        self.schedule.as_ref().expect("kernels run where keys have a schedule")
+    }
+
+    /// For kernels; `None` in a key for another cipher than GCM.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn powers(&self) -> Option<&HashPowers> {
+        self.powers.as_ref()
+    }
+
+    /// Built on first use where another back end is in use.
+    fn portable(&self) -> &PortableKey {
+        self.portable.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            {
+                let key = self.schedule().key();
+                let octets = KeyOctets::new(&key[..self.cipher.key_len()]);
+                Box::new(PortableKey::new(octets, self.cipher.is_aead()))
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            unreachable!("made with the key: there is no other back end")
+        })
     }
 }
 
@@ -61,9 +110,18 @@ pub struct GcmJob<'a> {
 }
 
 /// Runs every job.
-pub fn ctr_batch(_backend: Backend, jobs: &mut [CtrJob<'_>]) {
-    for job in jobs {
-        job.key.portable.ctr(&job.iv, job.data);
+pub fn ctr_batch(backend: Backend, jobs: &mut [CtrJob<'_>]) {
+    match backend.usable() {
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512 => {
+            // SAFETY: a usable back end's target features are there.
+            unsafe { ctr_avx512::ctr(jobs) }
+        }
+        _ => {
+            for job in jobs {
+                job.key.portable().ctr(&job.iv, job.data);
+            }
+        }
     }
 }
 
@@ -71,10 +129,22 @@ pub fn ctr_batch(_backend: Backend, jobs: &mut [CtrJob<'_>]) {
 ///
 /// The data of a job that failed is as it was before the call: it can be tried again with another
 /// IV, and no text is released that is not authentic (RFC 7714 §5.3).
-pub fn gcm_open_batch(_backend: Backend, jobs: &mut [GcmJob<'_>], ok: &mut [bool]) {
-    debug_assert_eq!(jobs.len(), ok.len());
-    for (job, ok) in jobs.iter_mut().zip(ok) {
-        *ok = job.key.portable.gcm_open(&job.iv, job.aad, job.data, &job.tag);
+///
+/// # Panics
+/// If `ok` is longer or shorter than `jobs`.
+pub fn gcm_open_batch(backend: Backend, jobs: &mut [GcmJob<'_>], ok: &mut [bool]) {
+    assert_eq!(jobs.len(), ok.len(), "a verdict for each job");
+    match backend.usable() {
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512 => {
+            // SAFETY: a usable back end's target features are there.
+            unsafe { gcm_avx512::open(jobs, ok) }
+        }
+        _ => {
+            for (job, ok) in jobs.iter_mut().zip(ok) {
+                *ok = job.key.portable().gcm_open(&job.iv, job.aad, job.data, &job.tag);
+            }
+        }
     }
 }
 
@@ -82,9 +152,18 @@ pub fn gcm_open_batch(_backend: Backend, jobs: &mut [GcmJob<'_>], ok: &mut [bool
 ///
 /// # Panics
 /// If a key is not for GCM: its packet would leave in the clear.
-pub fn gcm_seal_batch(_backend: Backend, jobs: &mut [GcmJob<'_>]) {
-    for job in jobs {
-        let tag = job.key.portable.gcm_seal(&job.iv, job.aad, job.data);
-        job.tag = tag.expect("sealing needs a key for GCM");
+pub fn gcm_seal_batch(backend: Backend, jobs: &mut [GcmJob<'_>]) {
+    match backend.usable() {
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512 => {
+            // SAFETY: a usable back end's target features are there.
+            unsafe { gcm_avx512::seal(jobs) }
+        }
+        _ => {
+            for job in jobs {
+                let tag = job.key.portable().gcm_seal(&job.iv, job.aad, job.data);
+                job.tag = tag.expect("sealing needs a key for GCM");
+            }
+        }
     }
 }

@@ -4,12 +4,28 @@
 //! portable twin that proves it equal.
 
 mod aes_portable;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads of SIMD kernels")]
+mod aes_schedule;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
+mod aes_vaes;
 mod backend;
 #[cfg_attr(
     not(feature = "internals"),
     expect(unreachable_pub, reason = "public through the feature `internals` only")
 )]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls kernels once they may run"))]
 pub(crate) mod cipher;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod ctr_avx512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod gcm_avx512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
+mod gcm_powers;
 #[cfg_attr(
     not(feature = "internals"),
     expect(unreachable_pub, reason = "public through the feature `internals` only")
