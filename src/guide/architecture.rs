@@ -1,0 +1,50 @@
+//! How the parts fit.
+//!
+//! ```text
+//!          PoC server (PF)                      BCAST enabler                        media gateway, client
+//! MUK ─► KeyServer ── parameters, MSK ─► Broadcaster ══ SRTP, SRTCP, MTK messages ══► lanes ─► media, events
+//!            │                                             (multicast)                 ▲
+//!            └─ MSK message under the MUK: SDP a=key-mgmt, or UDP 2269 ───────► key plane ┘ one KeyTable
+//! ```
+//!
+//! # One lane
+//!
+//! ```text
+//! recvmmsg ─► classify ─► MKI ─► index, replay ─► authenticate, decrypt in place ─► commit ─► deliver
+//!    │           └─ MIKEY ─► bounded channel ─► key plane (the only writer) ─► publish KeyTable
+//!    └─ unknown MKI ─► hold-back (packets, octets, time) ─► again after the next publish
+//! ```
+//!
+//! # Layers
+//!
+//! Imports point downwards only.
+//!
+//! | layer | holds | never holds |
+//! |---|---|---|
+//! | tools, [`crate::aio`](crate) | programs, the asynchronous stream | |
+//! | [`crate::runtime`] | threads, channels, start and stop | protocol |
+//! | [`crate::rx`], [`crate::keyserver`], [`crate::broadcast`] | a lane; the roster and its MSKs; MTKs and what is sent | threads, sockets |
+//! | [`crate::keys`] | MUK, MSK, MTK, acceptance rules, the published table | sockets, packets |
+//! | [`crate::group`] | what a talk group is | sockets |
+//! | [`crate::srtp`] | profiles, derivation, index, replay, the batch transforms | where a key came from |
+//! | [`crate::wire`] | views over octets, and writers | state, allocation |
+//! | [`crate::ids`], [`crate::secret`], [`crate::error`] | names, key material, verdicts | |
+//!
+//! [`crate::net`] (sockets, `recvmmsg`) is used by `runtime` and programs only.
+//!
+//! # Invariants
+//!
+//! 1. A lane takes the key table once a batch, with one atomic load. No lock, allocation, system call
+//!    or log per packet.
+//! 2. Check, open, commit. Nothing unauthenticated changes state, allocates, or is remembered. The one
+//!    exception is bounded: packets of an unknown MKI wait in memory set aside at start.
+//! 3. One writer per thing: the key plane writes keys, a lane writes its streams and counters.
+//! 4. A new key never disturbs packets under the old one: the MKI of each packet decides, until the
+//!    old key is retired.
+//! 5. Below `runtime`, everything is a function of octets, time and randomness given to it.
+//! 6. Every bound is a named limit with a default and a counter for what it refused.
+//!
+//! # Reading order
+//!
+//! `lib.rs`, `rx/lane.rs`, `srtp/unprotect.rs`, `srtp/batch.rs`, `keys/plane.rs`, `keys/store.rs`,
+//! `keys/accept.rs`, `wire/mikey/mod.rs`, `runtime/gateway.rs`, `keyserver/rekey.rs`, `net/mmsg.rs`.

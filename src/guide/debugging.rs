@@ -1,0 +1,43 @@
+//! From a counter to its cause.
+//!
+//! Counters are per group ([`GroupStats`](crate::rx::GroupStats)) and for the key thread
+//! ([`KeyStats`](crate::runtime::KeyStats)); the names are those of [`Reject`](crate::Reject). The
+//! program's `inspect` command shows the same verdicts packet by packet for a capture.
+//!
+//! # Packets
+//!
+//! | counter | usual cause |
+//! |---|---|
+//! | nothing at all | not joined (`/proc/net/igmp`), rp_filter, wrong interface, a snooping switch that has forgotten the member |
+//! | `socket_drops` | receive buffer too small, or the lane's processor overloaded |
+//! | `unknown_protocol` | something else is sent to this port |
+//! | `truncated`, `bad_version` | damaged or foreign datagrams; another tag or MKI length than the policy says |
+//! | `oversized` | datagrams beyond the receive slot |
+//! | `held` grows, `released` does not | MTK messages do not arrive: look at `key_messages`, at their port, and at the key counters below |
+//! | `hold_expired`, `unknown_mki` | as above; the MSK of these packets was never delivered, for example after an expulsion |
+//! | `hold_full` | as above at a high rate |
+//! | `mki_expired` | a sender kept using a key longer than the grace period after its successor |
+//! | `auth_failed` | forged or damaged; or keys differ (another salt, another derivation rate); or the rollover counter differs: joined late without an announced one |
+//! | `replayed` | duplicated by the network, or sent over two paths |
+//! | `too_old` | reordered by more than the replay window |
+//! | `before_start` | reordered around the first packet of a stream |
+//! | `source_conflict` | two senders with one SSRC |
+//! | `stream_limit` | more streams than the limit |
+//! | `unknown_payload_type` | the description does not list it |
+//! | `bad_padding`, `bad_rtcp`, `bad_burst` | authentic but malformed: a fault of the sender |
+//! | `unknown_burst`, `unexpected_direction` | a later protocol version, or a client sending to the group |
+//!
+//! # Key messages
+//!
+//! | counter | usual cause |
+//! |---|---|
+//! | `key_repeated` | normal: repeats for late joiners |
+//! | `key_replayed` | an older message after a newer one; the server lost its counter |
+//! | `unknown_muk` | identities differ from those in the key file; look at IDi and IDr with `inspect` |
+//! | `unknown_msk` | MTK messages under an MSK that was not delivered to this client |
+//! | `key_auth_failed` | another MUK or MSK than the sender's, or forged |
+//! | `mtk_out_of_interval`, `mtk_not_newer` | the broadcaster's numbering restarted |
+//! | `bad_key_data` | key or salt of another length than the policy asks for |
+//! | `mikey_not_mbms` | MIKEY of another use on this port |
+//! | `mikey_malformed`, `mikey_unsupported` | damaged, or algorithms of another profile |
+//! | `mikey_queue_full` | a flood of key messages; repeats make up for the loss |

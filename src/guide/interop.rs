@@ -1,0 +1,25 @@
+//! Peers tested against, and where they differ from the letter of the specifications.
+//!
+//! | peer | what is tested | where |
+//! |---|---|---|
+//! | libsrtp 2.5 (Debian) | SRTP and SRTCP both ways, MKI of 6 octets and none, CM, NULL and GCM suites | `tests/interop_libsrtp.rs` |
+//! | webrtc-srtp 0.17 | the same suites it has; the MKI is added by hand, it has none | `tests/interop_webrtc.rs`, `tools/loadgen` |
+//! | tshark 4.0 | dissects burst control and MIKEY messages, also inside SDP, without a malformed field | `tests/tshark_*.rs` |
+//! | a second implementation of MIKEY and GBA in Python | octet-exact vectors | `tools/vectors`, `tests/vectors` |
+//! | published vectors | RFC 3711, 6188, 7714, packets of libsrtp and FFmpeg | `tests/vectors` |
+//!
+//! # Differences that are met
+//!
+//! - libsrtp starts the SRTCP index at 1, RFC 3711 §3.4 at 0: a receiver takes either.
+//! - FFmpeg authenticates SRTCP of the `_32` suites with 4 octets, RFC 3711 §5.2 forbids that: the SRTCP
+//!   tag length is a field of its own, 10 by default.
+//! - The literal RFC 3711 §4.3.2 would shift the label of SRTCP derivations; nobody does, nor is it done
+//!   here.
+//! - Between a lone CNAME and the participants of a Talk Burst Taken message, tshark expects no padding.
+//!   Both forms are read; written is the aligned one.
+//!
+//! # Not supported
+//!
+//! AES-f8, encrypted header extensions (RFC 6904), cryptex (RFC 9335), the ROC-carrying transform
+//! (RFC 4771: parsed and described, not applied), TESLA, EKT, SRTP without authentication, MIKEY modes
+//! other than pre-shared keys, FLUTE download.

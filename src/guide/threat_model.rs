@@ -1,0 +1,53 @@
+//! What an attacker can and cannot do, and what is not claimed.
+//!
+//! # Who is who
+//!
+//! | party | holds | can |
+//! |---|---|---|
+//! | outsider on the network | nothing | send, drop, delay, repeat, alter datagrams |
+//! | member of a group | MSK and MTKs of the group | read it, and forge media and MTK messages of it |
+//! | expelled member | MSKs up to the expulsion | read what was protected under them, nothing after the switch |
+//! | operator of the process | everything | |
+//!
+//! The tag of an SRTP packet and the MAC of an MTK message prove that **a member** made them, not which
+//! one (RFC 3711 §7.4, RFC 4563 §7). Source-specific multicast narrows who can inject; it is a filter,
+//! not authentication.
+//!
+//! # What unauthenticated octets can cause
+//!
+//! | act | cost to the receiver | bound |
+//! |---|---|---|
+//! | random datagrams | a classification | none needed |
+//! | forged packet under a known MKI | one authentication | none needed |
+//! | forged packet of an unknown SSRC | one authentication, and rollover counter trials within a budget a batch | `StreamLimits::roc_trials_per_batch` |
+//! | packet of an unknown MKI | a copy into the hold-back | `Limits::held_packets`, `held_octets`, `held_packets_per_group`, `hold_time` |
+//! | forged MIKEY message | a copy to the key thread, one key derivation and MAC there | length of the key queue |
+//!
+//! Nobody outside a group can create a stream's state, move an index, use up a counter of a key, or
+//! grow memory.
+//!
+//! # Constant time
+//!
+//! Claimed: no branch and no memory address depends on key octets or on the contents of a plain text.
+//! AES comes from instructions (AES-NI, VAES) or from the bit-sliced code of the `aes` crate, never from
+//! tables; GHASH from carry-less multiplication or the `ghash` crate's constant-time code; tags and MACs
+//! are compared without early exit.
+//!
+//! Not claimed: lengths, header fields, MKIs and verdicts are public and do decide what is executed; the
+//! compiler's output is not verified; caches, power and electromagnetic channels are not considered;
+//! nothing protects from a process that can read this one's memory.
+//!
+//! # Secrets
+//!
+//! Key material lives in [`crate::secret`] types and in expanded form inside
+//! [`TrafficKey`](crate::srtp::TrafficKey); both are erased on drop, are not `Clone`, and print nothing.
+//! A retired key is erased when the last lane has let go of the table that held it, at the latest with
+//! its next batch or tick. Copies that the operating system makes (swap, core dumps) are not controlled
+//! here.
+//!
+//! # Replay
+//!
+//! Counters of MSK and MTK messages must only rise, and are kept per MUK and per MSK. They are lost
+//! when the process ends unless the program keeps
+//! [`KeyStore::muk_counters`](crate::keys::store::KeyStore::muk_counters); without them a restarted
+//! client can be fed an old MSK message, though not one that was made under another MUK.
