@@ -49,5 +49,5 @@
 //!
 //! Counters of MSK and MTK messages must only rise, and are kept per MUK and per MSK. They are lost
 //! when the process ends unless the program keeps
-//! [`KeyStore::muk_counters`](crate::keys::store::KeyStore::muk_counters); without them a restarted
+//! [`KeyStore::muk_counters`](crate::keys::KeyStore::muk_counters); without them a restarted
 //! client can be fed an old MSK message, though not one that was made under another MUK.

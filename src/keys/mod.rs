@@ -5,15 +5,20 @@ pub mod gba;
 pub mod issue;
 mod live;
 mod material;
+mod message;
+mod outcome;
 mod plane;
 mod policy;
 mod prf;
 mod protection;
-pub mod store;
+mod store;
 mod table;
 
 pub use material::{CryptoSession, Interval, Msk, Mtk, Muk, MukId};
+pub use message::named_msk;
+pub use outcome::{HeldMsk, MskAccepted, MtkAccepted, Outcome};
 pub use plane::{KeyEvent, KeyPlane, LiveKey, PlaneLimits};
+pub use store::{KeyLimits, KeyStore};
 pub use table::{KeyTable, PublishedKeys};
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use std::{
 use super::{
     Muk, MukId,
     live::LiveKeys,
-    store::{KeyLimits, KeyStore, MskAccepted, MtkAccepted, Outcome},
+    outcome::{MskAccepted, MtkAccepted, Outcome},
+    store::{KeyLimits, KeyStore},
     table::PublishedKeys,
 };
 use crate::{
@@ -176,7 +177,7 @@ impl KeyPlane {
         now: Instant,
     ) -> Result<Option<KeyEvent>, Reject> {
         let outcome = self.receive(None, message, now);
-        let (domain, msk) = super::store::named_msk(message).ok_or(Reject::MikeyNotMbms)?;
+        let (domain, msk) = super::named_msk(message).ok_or(Reject::MikeyNotMbms)?;
         if outcome.is_ok() || self.store.holds(domain, msk) {
             self.bind(group, (domain, msk.group), true);
         }

@@ -12,24 +12,20 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    CryptoSession, Interval, Msk, Mtk, Muk, MukId,
+    CryptoSession, Interval, Msk, Muk, MukId,
     accept::{
         counter_is_newer, interval_revokes, key_data_is_one_msk, key_data_is_one_mtk,
         message_is_complete, mtk_id_is_in_interval, mtk_id_is_newer, mtk_message_has_no_rand,
     },
-    gba,
-    issue::verified_pieces,
-    policy,
-    protection::{Algorithms, MessageKeys},
+    message::{algorithms, muk_id, named_msk, profile_and_sessions, verification_message},
+    outcome::{HeldMsk, MskAccepted, MtkAccepted, Outcome},
+    protection::MessageKeys,
 };
 use crate::{
     error::{Error, Reject},
     ids::{KeyDomainId, MskId, MtkId},
     srtp::Profile,
-    wire::mikey::{
-        CsIdMap, CsIdMapFields, DataType, Encoder, HeaderFields, IdType, Identity, Kemac, KeyIds,
-        MacAlg, Message, Timestamp,
-    },
+    wire::mikey::{DataType, Kemac, KeyIds, Message, Timestamp},
 };
 
 /// Bounds of a store.
@@ -46,89 +42,6 @@ impl Default for KeyLimits {
     fn default() -> Self {
         Self { muks: 4096, key_groups: 4096 }
     }
-}
-
-/// What an accepted message brought.
-#[non_exhaustive]
-#[derive(Debug)]
-pub enum Outcome {
-    /// An MSK, new or delivered again.
-    Msk(MskAccepted),
-    /// An MSK was revoked and is no longer held.
-    MskDeleted {
-        /// Its key domain.
-        domain: KeyDomainId,
-        /// Its identifier.
-        msk_id: MskId,
-        /// The verification message to send back, if one was asked for.
-        verification: Option<Vec<u8>>,
-    },
-    /// The server asks for an MSK request (solicited pull).
-    MskRequested {
-        /// Key domain to ask for.
-        domain: KeyDomainId,
-        /// Key group to ask for.
-        key_group: u16,
-    },
-    /// A traffic key.
-    Mtk(MtkAccepted),
-}
-
-/// An accepted MSK message.
-#[non_exhaustive]
-#[derive(Debug)]
-pub struct MskAccepted {
-    /// Key domain of the MSK.
-    pub domain: KeyDomainId,
-    /// Its identifier.
-    pub msk_id: MskId,
-    /// MTK IDs it may carry.
-    pub interval: Interval,
-    /// How packets under its traffic keys are protected.
-    pub profile: Profile,
-    /// Streams and their rollover counters.
-    pub sessions: Arc<[CryptoSession]>,
-    /// The MSK that made room, if the group held two.
-    pub evicted: Option<MskId>,
-    /// The same key was held already.
-    pub redelivered: bool,
-    /// The verification message to send back, if one was asked for.
-    pub verification: Option<Vec<u8>>,
-    /// Key management protocols that the SDP offered, as the initiator saw it (RFC 4567 §4.1.4).
-    pub sdp_ids: Option<String>,
-}
-
-/// An accepted MTK message.
-#[non_exhaustive]
-#[derive(Debug)]
-pub struct MtkAccepted {
-    /// Key domain of the MSK.
-    pub domain: KeyDomainId,
-    /// The MSK the message came under.
-    pub msk_id: MskId,
-    /// Identifier of the traffic key.
-    pub mtk_id: MtkId,
-    /// The traffic key.
-    pub mtk: Mtk,
-    /// How packets under it are protected.
-    pub profile: Profile,
-    /// Streams and their rollover counters, from the MSK message.
-    pub sessions: Arc<[CryptoSession]>,
-}
-
-/// An MSK as it is held, without its secrets: for display.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct HeldMsk {
-    /// Key domain.
-    pub domain: KeyDomainId,
-    /// Identifier.
-    pub msk_id: MskId,
-    /// MTK IDs it may carry.
-    pub interval: Interval,
-    /// The last MTK ID accepted (SEQs).
-    pub last_mtk: Option<MtkId>,
-    /// The last counter accepted.
-    pub counter: Option<u32>,
 }
 
 /// Client keys and service keys of one process.
@@ -454,84 +367,6 @@ impl Entry {
         }
         verified.map(|()| keys)
     }
-}
-
-/// Key domain and MSK that a message names, authentic or not.
-#[must_use]
-pub fn named_msk(message: &[u8]) -> Option<(KeyDomainId, MskId)> {
-    let ids = Message::parse(message).ok()?.key_ids()?;
-    ids.domain.zip(ids.msk)
-}
-
-fn algorithms(message: &Message<'_>, kemac: &Kemac<'_>) -> Algorithms {
-    Algorithms { prf: message.header().prf, encryption: kemac.encr_alg, mac: kemac.mac_alg }
-}
-
-/// The identities of an MSK message; both have to be there (mbms-keys K15).
-fn muk_id(message: &Message<'_>) -> Result<MukId, Reject> {
-    let text = |octets: &[u8]| {
-        std::str::from_utf8(octets).map(str::to_owned).map_err(|_| Reject::UnknownMuk)
-    };
-    let (idi, idr) = message.first_id().zip(message.second_id()).ok_or(Reject::UnknownMuk)?;
-    //= mbms-keys K15: IDi may carry the Ua security protocol identifier behind the FQDN
-    let Identity { data: idi, .. } = idi;
-    let idi = idi.strip_suffix(&gba::UA_MBMS).unwrap_or(idi);
-    Ok(MukId { idi: text(idi)?, idr: text(idr.data)? })
-}
-
-/// The policy of the streams in the map, and the map. One policy for all of them: receivers of a
-/// group see one set of parameters (RFC 4567 §4.1.2).
-fn profile_and_sessions(message: &Message<'_>) -> Result<(Profile, Arc<[CryptoSession]>), Reject> {
-    let sessions: Arc<[_]> = match &message.header().map {
-        CsIdMap::SrtpId(map) => map
-            .iter()
-            .map(|r| CryptoSession { policy: r.policy, ssrc: r.ssrc, roc: r.roc })
-            .collect(),
-        CsIdMap::Empty => Arc::default(),
-        _ => return Err(Reject::MikeyUnsupported),
-    };
-    let mut chosen = None;
-    for policy in message.policies() {
-        let used = sessions.is_empty() || sessions.iter().any(|s| s.policy == policy.number);
-        if used {
-            let profile = policy::read(&policy)?;
-            if chosen.is_some_and(|chosen| chosen != profile) {
-                return Err(Reject::MikeyUnsupported);
-            }
-            chosen = Some(profile);
-        }
-    }
-    Ok((chosen.unwrap_or_default(), sessions))
-}
-
-/// The answer to an MSK message with the V flag (RFC 3830 §5.2, §6.9).
-fn verification_message(
-    message: &Message<'_>,
-    id: &MukId,
-    counter: u32,
-    keys: &MessageKeys,
-) -> Result<Vec<u8>, Reject> {
-    let header = message.header();
-    let map = CsIdMapFields::Echo {
-        session_count: header.session_count,
-        map_type: header.map.map_type(),
-        info: header.map.info(),
-    };
-    let mut encoder = Encoder::new(&HeaderFields {
-        data_type: DataType::PRE_SHARED_VERIFICATION,
-        verify: false,
-        prf: header.prf,
-        csb: header.csb,
-        map,
-    });
-    let idr = message.second_id().map_or(&[][..], |idr| idr.data);
-    encoder.timestamp(Timestamp::Counter(counter)).id(IdType::NAI, idr);
-    let mac_alg = message.kemac().map_or(MacAlg::HMAC_SHA_1_160, |kemac| kemac.mac_alg);
-    encoder.verification(mac_alg);
-    let mut answer = encoder.finish().map_err(|_| Reject::MikeyMalformed)?;
-    let pieces = verified_pieces(&answer, id, counter);
-    answer.extend(keys.mac(&pieces.each_ref().map(|piece| &**piece)));
-    Ok(answer)
 }
 
 const MSKS_PER_GROUP: usize = 2;

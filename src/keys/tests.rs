@@ -2,7 +2,6 @@
 
 use super::{
     issue::{MskIssue, MtkIssue, open_verification, seal_msk, seal_mtk, seal_solicited_pull},
-    store::{KeyLimits, KeyStore, Outcome},
     *,
 };
 use crate::{

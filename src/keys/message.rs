@@ -1,0 +1,98 @@
+//! What a key message says about itself: names, policy, streams; and the answer to it.
+
+use std::sync::Arc;
+
+use super::{
+    CryptoSession, MukId, gba,
+    issue::verified_pieces,
+    policy,
+    protection::{Algorithms, MessageKeys},
+};
+use crate::{
+    Reject,
+    ids::{KeyDomainId, MskId},
+    srtp::Profile,
+    wire::mikey::{
+        CsIdMap, CsIdMapFields, DataType, Encoder, HeaderFields, IdType, Kemac, MacAlg, Message,
+        Timestamp,
+    },
+};
+
+/// Key domain and MSK that a message names, authentic or not.
+#[must_use]
+pub fn named_msk(message: &[u8]) -> Option<(KeyDomainId, MskId)> {
+    let ids = Message::parse(message).ok()?.key_ids()?;
+    ids.domain.zip(ids.msk)
+}
+
+pub(super) fn algorithms(message: &Message<'_>, kemac: &Kemac<'_>) -> Algorithms {
+    Algorithms { prf: message.header().prf, encryption: kemac.encr_alg, mac: kemac.mac_alg }
+}
+
+/// The identities of an MSK message; both have to be there (mbms-keys K15).
+pub(super) fn muk_id(message: &Message<'_>) -> Result<MukId, Reject> {
+    let text = |octets: &[u8]| {
+        std::str::from_utf8(octets).map(str::to_owned).map_err(|_| Reject::UnknownMuk)
+    };
+    let (idi, idr) = message.first_id().zip(message.second_id()).ok_or(Reject::UnknownMuk)?;
+    //= mbms-keys K15: IDi may carry the Ua security protocol identifier behind the FQDN
+    let idi = idi.data.strip_suffix(&gba::UA_MBMS).unwrap_or(idi.data);
+    Ok(MukId { idi: text(idi)?, idr: text(idr.data)? })
+}
+
+/// The policy of the streams in the map, and the map. One policy for all of them: receivers of a
+/// group see one set of parameters (RFC 4567 §4.1.2).
+pub(super) fn profile_and_sessions(
+    message: &Message<'_>,
+) -> Result<(Profile, Arc<[CryptoSession]>), Reject> {
+    let sessions: Arc<[_]> = match &message.header().map {
+        CsIdMap::SrtpId(map) => map
+            .iter()
+            .map(|r| CryptoSession { policy: r.policy, ssrc: r.ssrc, roc: r.roc })
+            .collect(),
+        CsIdMap::Empty => Arc::default(),
+        _ => return Err(Reject::MikeyUnsupported),
+    };
+    let mut chosen = None;
+    for policy in message.policies() {
+        let used = sessions.is_empty() || sessions.iter().any(|s| s.policy == policy.number);
+        if used {
+            let profile = policy::read(&policy)?;
+            if chosen.is_some_and(|chosen| chosen != profile) {
+                return Err(Reject::MikeyUnsupported);
+            }
+            chosen = Some(profile);
+        }
+    }
+    Ok((chosen.unwrap_or_default(), sessions))
+}
+
+/// The answer to an MSK message with the V flag (RFC 3830 §5.2, §6.9).
+pub(super) fn verification_message(
+    message: &Message<'_>,
+    id: &MukId,
+    counter: u32,
+    keys: &MessageKeys,
+) -> Result<Vec<u8>, Reject> {
+    let header = message.header();
+    let map = CsIdMapFields::Echo {
+        session_count: header.session_count,
+        map_type: header.map.map_type(),
+        info: header.map.info(),
+    };
+    let mut encoder = Encoder::new(&HeaderFields {
+        data_type: DataType::PRE_SHARED_VERIFICATION,
+        verify: false,
+        prf: header.prf,
+        csb: header.csb,
+        map,
+    });
+    let idr = message.second_id().map_or(&[][..], |idr| idr.data);
+    encoder.timestamp(Timestamp::Counter(counter)).id(IdType::NAI, idr);
+    let mac_alg = message.kemac().map_or(MacAlg::HMAC_SHA_1_160, |kemac| kemac.mac_alg);
+    encoder.verification(mac_alg);
+    let mut answer = encoder.finish().map_err(|_| Reject::MikeyMalformed)?;
+    let pieces = verified_pieces(&answer, id, counter);
+    answer.extend(keys.mac(&pieces.each_ref().map(|piece| &**piece)));
+    Ok(answer)
+}
