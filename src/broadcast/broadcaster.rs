@@ -270,7 +270,7 @@ impl Broadcaster {
         // While a key is announced, its predecessor's message rests: a client that has the newer
         // key would refuse it, and one that has neither needs the newer first.
         let newest = self.coming.as_mut().map(|coming| &mut coming.announced);
-        let newest = newest.or(self.in_force.as_mut().map(|in_force| &mut in_force.announced));
+        let newest = newest.or_else(|| self.in_force.as_mut().map(|f| &mut f.announced));
         if let Some(octets) = newest.and_then(|newest| newest.message.take(now, &self.timing)) {
             actions.push(BroadcastAction::SendKeyMessage(octets));
         }
@@ -291,6 +291,6 @@ impl Broadcaster {
     /// The MSK under which the newest traffic key was made.
     pub(super) fn newest_msk(&self) -> Option<MskId> {
         let coming = self.coming.as_ref().map(|coming| coming.announced.msk_id);
-        coming.or(self.in_force.as_ref().map(|in_force| in_force.announced.msk_id))
+        coming.or_else(|| self.in_force.as_ref().map(|in_force| in_force.announced.msk_id))
     }
 }

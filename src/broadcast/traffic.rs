@@ -76,7 +76,7 @@ impl HeldMsk {
         let salt = mtk.salt.as_ref().map_or(&[][..], |salt| salt.expose());
         let key = TrafficKey::new(Mki::mbms(msk_id, mtk_id), profile, mtk.key.expose(), salt)?;
         let octets =
-            seal_mtk(&MtkIssue { domain, msk_id, mtk_id, counter, csb: CsbId(0), msk, mtk: &mtk });
+            seal_mtk(&MtkIssue { domain, msk_id, mtk_id, counter, csb: CsbId(0), msk, mtk: &mtk })?;
         (self.last_mtk, self.last_counter) = (mtk_id, counter);
         Ok(Announced { msk_id, key, message: Repetition::starting(octets, now, timing) })
     }
