@@ -105,9 +105,9 @@ impl Member {
         }
     }
 
-    /// The RAND of the message in flight, which the check of a verification message needs.
-    pub(super) fn awaited_rand(&self) -> Option<&[u8]> {
-        let front = self.queue.front().filter(|front| !front.counters.is_empty())?;
+    /// The RAND of the message in flight, if one of its copies has this counter.
+    pub(super) fn awaited_rand(&self, counter: u32) -> Option<&[u8]> {
+        let front = self.queue.front().filter(|front| front.counters.contains(&counter))?;
         Some(&front.issued.msk.rand)
     }
 

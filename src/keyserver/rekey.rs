@@ -23,6 +23,7 @@ use super::{
     schedule::Job,
 };
 use crate::{
+    broadcast::check_profile,
     error::Error,
     ids::{KeyDomainId, MskId, MtkId},
     keys::Interval,
@@ -75,7 +76,7 @@ impl ChannelSpec {
     }
 
     pub(super) fn validate(&self) -> Result<(), Error> {
-        self.profile.validate()?;
+        check_profile(self.profile)?;
         if !(16..=32).contains(&self.msk_len) {
             return Err(Error::invalid(format!(
                 "an MSK has 16 to 32 octets, not {}",

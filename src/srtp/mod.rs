@@ -28,6 +28,7 @@ pub use kernel::Backend;
 pub use key::{PacketKind, TrafficKey};
 pub use profile::{Cipher, Profile, Rcc, RccMode};
 pub use protect::Protector;
+pub(crate) use replay::ReplayWindow;
 pub use ring::KeyRing;
 pub use stream::SessionId;
 pub use unprotect::{Opened, Packet, StreamLimits, Unprotector, Verdict};

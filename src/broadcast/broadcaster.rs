@@ -1,0 +1,296 @@
+//! The calls of the broadcaster.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    BroadcastTiming, ChannelId, ChannelParameters, Lead,
+    protect::Stream,
+    traffic::{Announced, HeldMsk, check_profile},
+};
+use crate::{
+    error::Error,
+    ids::{KeyDomainId, Mki, MskId, Ssrc},
+    srtp::Protector,
+};
+
+/// The broadcaster of one channel: makes MTKs, announces them, and protects under them.
+#[derive(Debug)]
+pub struct Broadcaster {
+    pub(super) channel: ChannelId,
+    pub(super) timing: BroadcastTiming,
+    pub(super) msks: BTreeMap<MskId, HeldMsk>,
+    /// The highest key number taken of each key group: lower ones were used before.
+    pub(super) taken: BTreeMap<(KeyDomainId, u16), u16>,
+    pub(super) in_force: Option<InForce>,
+    pub(super) coming: Option<Coming>,
+    pub(super) protector: Protector,
+    pub(super) streams: HashMap<Ssrc, Stream>,
+}
+
+/// One thing to do, or to know.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum BroadcastAction {
+    /// Send this MTK message to the group.
+    SendKeyMessage(Arc<[u8]>),
+    /// Packets carry this MKI from now on; for the operator.
+    InForce {
+        /// MSK ID and MTK ID.
+        mki: Mki,
+    },
+    /// Few MTK IDs are left under the MSK, or none: tell the key server, which updates it.
+    MtkIdsLow {
+        /// The MSK.
+        msk_id: MskId,
+        /// MTK IDs left.
+        left: u16,
+    },
+}
+
+/// The traffic key that packets are protected under.
+#[derive(Debug)]
+pub(super) struct InForce {
+    pub(super) announced: Announced,
+    since: Instant,
+    /// When the next one is due.
+    until: Option<Instant>,
+    /// The caller knows; not yet if it came into force while a packet was protected.
+    told: bool,
+}
+
+/// The traffic key that has been announced and will be in force soon.
+#[derive(Debug)]
+pub(super) struct Coming {
+    pub(super) announced: Announced,
+    at: Instant,
+}
+
+impl Broadcaster {
+    /// A broadcaster that has sent nothing.
+    #[must_use]
+    pub fn new(channel: &ChannelId, timing: BroadcastTiming) -> Self {
+        Self {
+            channel: channel.clone(),
+            timing,
+            msks: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            in_force: None,
+            coming: None,
+            protector: Protector::new(),
+            streams: HashMap::new(),
+        }
+    }
+
+    /// Takes the parameters of the channel from the key server (P6). Taking the same MSK again
+    /// changes nothing but the parameters beside it.
+    ///
+    /// # Errors
+    /// Another channel's parameters, a profile that cannot work, another key under an identifier
+    /// that is held, or an MSK that was destroyed before: its MTK IDs could be used twice.
+    pub fn hand_over(&mut self, parameters: ChannelParameters) -> Result<(), Error> {
+        let ChannelParameters { ref channel, domain, msk_id, ref msk, interval, profile } =
+            parameters;
+        if *channel != self.channel {
+            return Err(Error::invalid(format!(
+                "these are the parameters of channel {channel}, this is {}",
+                self.channel
+            )));
+        }
+        check_profile(profile)?;
+        if let Some(held) = self.msks.get_mut(&msk_id) {
+            let same = held.parameters.domain == domain
+                && held.parameters.msk.key.same_as(&msk.key)
+                && held.parameters.msk.rand == msk.rand;
+            if !same {
+                return Err(Error::invalid(format!("another key is held as MSK {msk_id}")));
+            }
+            held.last_mtk = held.last_mtk.max(interval.low);
+            held.parameters = parameters;
+            return Ok(());
+        }
+        let taken = self.taken.entry((domain, msk_id.group)).or_insert(0);
+        if msk_id.number <= *taken {
+            return Err(Error::invalid(format!(
+                "MSK {msk_id} is older than one taken before; its MTK IDs could be used twice"
+            )));
+        }
+        *taken = msk_id.number;
+        self.msks.insert(msk_id, HeldMsk::unused(parameters));
+        Ok(())
+    }
+
+    /// Starts an MTK under an MSK that was handed over (D3 step 3). If the MSK is in use already,
+    /// nothing happens.
+    ///
+    /// # Errors
+    /// The MSK is not held, or older than the one in use, or has no MTK ID left.
+    pub fn switch_to(
+        &mut self,
+        msk_id: MskId,
+        lead: Lead,
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Vec<BroadcastAction>, Error> {
+        let newest = self.newest_msk();
+        if newest == Some(msk_id) {
+            return Ok(self.hasten(lead, now));
+        }
+        if newest.is_some_and(|newest| newest.group == msk_id.group && newest > msk_id) {
+            return Err(Error::invalid(format!(
+                "MSK {msk_id} is older than the MSK in use; a broadcaster never goes back"
+            )));
+        }
+        self.announce(msk_id, lead, now, random)
+    }
+
+    /// Starts the next MTK under the MSK in use. If one has been announced and protects nothing
+    /// yet, that is the one.
+    ///
+    /// # Errors
+    /// No MSK is in use yet, or it has no MTK ID left.
+    pub fn new_mtk(
+        &mut self,
+        lead: Lead,
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Vec<BroadcastAction>, Error> {
+        let msk_id = self.newest_msk().ok_or_else(|| {
+            Error::invalid("no MSK is in use; hand one over and switch to it first")
+        })?;
+        if self.coming.is_some() {
+            return Ok(self.hasten(lead, now));
+        }
+        self.announce(msk_id, lead, now, random)
+    }
+
+    /// Erases an MSK. What was protected under it stays so; its MTK in force, if it still is,
+    /// goes on until the next.
+    ///
+    /// # Errors
+    /// New MTKs are made under it: switch to another one first.
+    pub fn destroy(&mut self, msk_id: MskId) -> Result<bool, Error> {
+        if self.newest_msk() == Some(msk_id) {
+            return Err(Error::invalid(format!(
+                "MSK {msk_id} is in use; switch to another one before it is destroyed"
+            )));
+        }
+        Ok(self.msks.remove(&msk_id).is_some())
+    }
+
+    /// Does what is due: repeats the MTK message, brings the announced MTK into force, starts the
+    /// next one at the end of the period.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Vec<BroadcastAction> {
+        self.advance(now);
+        let mut actions = Vec::new();
+        let over = self.in_force.as_mut().and_then(|f| f.until.take_if(|until| *until <= now));
+        // Without an MTK ID left the key in force stays; the key server has been told.
+        if over.is_some()
+            && self.coming.is_none()
+            && let Ok(mut announced) = self.new_mtk(Lead::Usual, now, random)
+        {
+            actions.append(&mut announced);
+        }
+        actions.append(&mut self.tell(now));
+        actions
+    }
+
+    /// When [`Broadcaster::poll`] has something to do, unless another call comes first.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let coming = self.coming.iter().flat_map(|c| [c.at, c.announced.message.due()]);
+        let in_force = self.in_force.iter().flat_map(|in_force| {
+            let repeat = self.coming.is_none().then(|| in_force.announced.message.due());
+            let untold = (!in_force.told).then_some(in_force.since);
+            [in_force.until, repeat, untold].into_iter().flatten()
+        });
+        coming.chain(in_force).min()
+    }
+
+    /// The identifier of the traffic key in force.
+    #[must_use]
+    pub fn mki(&self) -> Option<&Mki> {
+        self.in_force.as_ref().map(|in_force| in_force.announced.key.mki())
+    }
+
+    /// MTK IDs left under the MSK in use.
+    #[must_use]
+    pub fn mtk_ids_left(&self) -> Option<u16> {
+        Some(self.msks.get(&self.newest_msk()?)?.ids_left())
+    }
+
+    /// Brings the announced traffic key into force when its time has come.
+    pub(super) fn advance(&mut self, now: Instant) {
+        if let Some(coming) = self.coming.take_if(|coming| coming.at <= now) {
+            let Coming { announced, at: since } = coming;
+            let until = self.timing.mtk_period.map(|period| since + period);
+            self.in_force = Some(InForce { announced, since, until, told: false });
+        }
+    }
+
+    /// Makes a traffic key and announces it. One announced before, under an older MSK, is dropped:
+    /// it protects nothing.
+    fn announce(
+        &mut self,
+        msk_id: MskId,
+        lead: Lead,
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Vec<BroadcastAction>, Error> {
+        let held = self.msks.get_mut(&msk_id).ok_or_else(|| {
+            Error::invalid(format!("MSK {msk_id} is not held; hand it over first"))
+        })?;
+        let announced = held.next_key(now, &self.timing, random)?;
+        let at = match lead {
+            Lead::Usual => now + self.timing.lead,
+            Lead::None => now,
+        };
+        self.coming = Some(Coming { announced, at });
+        Ok(self.tell(now))
+    }
+
+    /// The key that is announced comes into force at once, if that is asked for.
+    fn hasten(&mut self, lead: Lead, now: Instant) -> Vec<BroadcastAction> {
+        if let Some(coming) = self.coming.as_mut().filter(|_| lead == Lead::None) {
+            coming.at = now;
+        }
+        self.tell(now)
+    }
+
+    /// Gathers what there is to send and to say.
+    fn tell(&mut self, now: Instant) -> Vec<BroadcastAction> {
+        let mut actions = Vec::new();
+        // While a key is announced, its predecessor's message rests: a client that has the newer
+        // key would refuse it, and one that has neither needs the newer first.
+        let newest = self.coming.as_mut().map(|coming| &mut coming.announced);
+        let newest = newest.or_else(|| self.in_force.as_mut().map(|f| &mut f.announced));
+        if let Some(octets) = newest.and_then(|newest| newest.message.take(now, &self.timing)) {
+            actions.push(BroadcastAction::SendKeyMessage(octets));
+        }
+        self.advance(now);
+        if let Some(in_force) = self.in_force.as_mut().filter(|in_force| !in_force.told) {
+            in_force.told = true;
+            actions.push(BroadcastAction::InForce { mki: *in_force.announced.key.mki() });
+        }
+        if let Some(msk_id) = self.newest_msk()
+            && let Some(held) = self.msks.get_mut(&msk_id)
+            && let Some(left) = held.low_ids(self.timing.mtk_ids_low)
+        {
+            actions.push(BroadcastAction::MtkIdsLow { msk_id, left });
+        }
+        actions
+    }
+
+    /// The MSK under which the newest traffic key was made.
+    pub(super) fn newest_msk(&self) -> Option<MskId> {
+        let coming = self.coming.as_ref().map(|coming| coming.announced.msk_id);
+        coming.or_else(|| self.in_force.as_ref().map(|in_force| in_force.announced.msk_id))
+    }
+}
