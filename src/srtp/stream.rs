@@ -3,7 +3,7 @@
 //! A stream's state is one cache line. It is created after the first packet that authenticates, so
 //! forged packets leave nothing behind.
 
-use std::num::NonZeroU64;
+use std::{collections::HashMap, num::NonZeroU64};
 
 use super::{key::PacketKind, replay::ReplayWindow};
 use crate::ids::{PacketIndex, Ssrc};
@@ -50,6 +50,8 @@ pub(crate) struct Stream {
 pub(crate) struct StreamTable {
     slots: Box<[Option<Stream>]>,
     len: usize,
+    /// Streams of each destination. Has room for every one there can be, so that it never grows.
+    siblings: HashMap<u64, usize>,
     limit: usize,
     limit_per_destination: usize,
 }
@@ -69,7 +71,13 @@ impl StreamTable {
     pub(crate) fn new(limit: usize, limit_per_destination: usize) -> Self {
         let limit = limit.max(1);
         let slots = vec![None; (2 * limit).next_power_of_two()].into_boxed_slice();
-        Self { slots, len: 0, limit, limit_per_destination: limit_per_destination.max(1) }
+        Self {
+            slots,
+            len: 0,
+            siblings: HashMap::with_capacity(limit + 1),
+            limit,
+            limit_per_destination: limit_per_destination.max(1),
+        }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -96,20 +104,11 @@ impl StreamTable {
         now: u32,
     ) -> Inserted {
         let mut outcome = Inserted::Added;
-        let mut siblings = 0;
-        let mut oldest: Option<(u32, StreamKey)> = None;
-        // First sight of a stream is rare; a scan keeps the per-packet path free of lists.
-        for stream in self.slots.iter().flatten() {
-            if stream.key.destination() == key.destination() {
-                siblings += 1;
-                let silent = now.wrapping_sub(stream.last_seen);
-                if oldest.is_none_or(|(longest, _)| silent > longest) {
-                    oldest = Some((silent, stream.key));
-                }
-            }
-        }
+        let siblings = self.siblings.get(&key.destination()).copied().unwrap_or(0);
         if siblings >= self.limit_per_destination || self.len >= self.limit {
-            let Some((_, victim)) = oldest else { return Inserted::Full };
+            let Some(victim) = self.longest_silent(key.destination(), now) else {
+                return Inserted::Full;
+            };
             self.remove(victim);
             outcome = Inserted::Evicted;
         }
@@ -117,7 +116,16 @@ impl StreamTable {
         self.slots[place] =
             Some(Stream { key, window: ReplayWindow::starting_at(index), source, last_seen: now });
         self.len += 1;
+        *self.siblings.entry(key.destination()).or_default() += 1;
         outcome
+    }
+
+    /// The stream of a destination to forget first. Looks at the whole table: only where a limit has
+    /// been reached by authenticated streams.
+    fn longest_silent(&self, destination: u64, now: u32) -> Option<StreamKey> {
+        let streams = self.slots.iter().flatten();
+        let siblings = streams.filter(|stream| stream.key.destination() == destination);
+        siblings.max_by_key(|stream| now.wrapping_sub(stream.last_seen)).map(|stream| stream.key)
     }
 
     /// Forgets every stream of a destination.
@@ -137,6 +145,12 @@ impl StreamTable {
             return;
         }
         self.len -= 1;
+        if let Some(siblings) = self.siblings.get_mut(&key.destination()) {
+            *siblings -= 1;
+            if *siblings == 0 {
+                self.siblings.remove(&key.destination());
+            }
+        }
         // Close the gap, so that probing may stop at the first empty slot.
         let mask = self.slots.len() - 1;
         let mut next = (hole + 1) & mask;
