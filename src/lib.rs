@@ -62,3 +62,8 @@ pub mod wire;
 pub use counter::RejectStats;
 pub use error::{Error, Reject};
 pub use runtime::Gateway;
+
+/// The README's quick start has to compile.
+#[cfg(all(doctest, feature = "sdp"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
