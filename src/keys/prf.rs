@@ -80,3 +80,30 @@ pub(crate) fn mac<M: Mac + KeyInit>(key: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
     pieces.iter().for_each(|piece| mac.update(piece));
     mac.finalize().into_bytes().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_every_length_expand_as_a_second_implementation_expands_them() {
+        let file = include_str!("../../tests/vectors/mikey-mbms.json");
+        let file: serde_json::Value = serde_json::from_str(file).unwrap();
+        let cases = file["prf"].as_array().unwrap();
+        assert_eq!(cases.len(), 14);
+        for case in cases {
+            let octets = |name: &str| hex::decode(case[name].as_str().unwrap()).unwrap();
+            let function =
+                if case["prf"] == "MIKEY-1" { PrfFunc::MIKEY_1 } else { PrfFunc::HMAC_SHA_256 };
+            let csb = CsbId(u32::try_from(case["csb"].as_u64().unwrap()).unwrap());
+            let rand = octets("rand");
+            let label = Label { purpose: Purpose::Encryption, csb, rand: &rand };
+            let mut out = vec![0xff; 45];
+            derive(function, &octets("inkey"), &label, &mut out).unwrap();
+            assert_eq!(hex::encode(out), case["out"].as_str().unwrap(), "{case}");
+        }
+        let label = Label { purpose: Purpose::Salt, csb: CsbId(0), rand: &[] };
+        let empty = derive(PrfFunc::MIKEY_1, &[], &label, &mut [0]);
+        assert_eq!(empty, Err(Reject::BadKeyData));
+    }
+}
