@@ -1,6 +1,10 @@
 //! Command line of the program.
 
-use std::path::PathBuf;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -26,7 +30,72 @@ pub(crate) struct CommandLine {
 // Their help is that of their arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Recv(RecvArgs),
     Inspect(InspectArgs),
+}
+
+/// Receive protected talk groups: plain RTP, burst events and counters out.
+///
+/// Joins the groups of a session description, takes their keys and writes out what they carry. MTK messages are taken from the group address at the MIKEY port and from the media port; MSK
+/// messages from the session description, the key file and, with --msk-at, by unicast. Ends by
+/// --packets, --seconds, Ctrl-C or SIGTERM. Exit code 1: the end came before --packets.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  mcast-srtp recv --sdp group17.sdp --keys keys.toml --iface eth1 \
+                        --to 192.0.2.20:5004\n\n\
+Key file (TOML; any number of each kind of entry):\n  \
+[[muk]]\n  idi = \"bmsc.example\"\n  idr = \"user@bsf.example\"\n  key = \"<64 hex digits>\"\n\n  \
+[[gba]]\n  variant = \"me\"          # or \"u\"\n  ck = \"<32 hex>\"\n  ik = \"<32 hex>\"\n  \
+rand = \"<32 hex>\"\n  impi = \"user@ims.example\"\n  naf = \"bmsc.example\"\n  \
+idr = \"user@bsf.example\"\n\n  \
+[[msk_message]]\n  base64 = \"<one MIKEY message>\"\n\n  \
+[[mtk]]                   # tooling: a traffic key as it is\n  mki = \"<12 hex>\"\n  \
+key = \"<32 hex>\"\n  salt = \"<28 hex>\"\n  profile = \"AES_CM_128_HMAC_SHA1_80\""
+)]
+pub(crate) struct RecvArgs {
+    /// Session description: groups, ports, sources, payload types, key messages
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sdp: PathBuf,
+
+    /// Key file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: PathBuf,
+
+    /// Interface to join on; routing chooses without
+    #[arg(long, value_name = "NAME|ADDR")]
+    pub(crate) iface: Option<String>,
+
+    /// Send the media there as plain RTP
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    pub(crate) to: Option<SocketAddr>,
+
+    /// Write the media to this file as plain RTP (rtptools format)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rtpdump: Option<PathBuf>,
+
+    /// Write burst events as JSON lines; - is the standard output
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) events: Option<PathBuf>,
+
+    /// Port of the key messages
+    #[arg(long, value_name = "PORT", default_value_t = 2269)]
+    pub(crate) mikey_port: u16,
+
+    /// Take MSK messages by unicast at this address of the host, and answer them
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) msk_at: Option<IpAddr>,
+
+    /// End after this many media packets
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) packets: Option<u64>,
+
+    /// End after this time
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    pub(crate) seconds: Option<Duration>,
+
+    /// Print the counters as JSON lines, each second and at the end
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Explain MIKEY, SRTP, SRTCP and burst control from a capture, hex or base64.
@@ -51,6 +120,22 @@ pub(crate) struct InspectArgs {
     /// Print one JSON object per packet and a closing one
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn host_and_port(text: &str) -> Result<SocketAddr, String> {
+    use std::net::ToSocketAddrs;
+    text.to_socket_addrs()
+        .map_err(|error| format!("{error}; write HOST:PORT, for example 192.0.2.20:5004"))?
+        .next()
+        .ok_or_else(|| "the host has no address".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err("must be more than zero".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ mod exit;
 mod field;
 mod inspect;
 mod keyfile;
+mod recv;
 mod rtpdump;
+mod table;
 
 use std::{
     io::{self, Write},
@@ -36,6 +38,7 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
     match &line.command {
         _ if line.version => print_version(line.verbose > 0).map_err(Failure::output),
         Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Recv(args)) => recv::run(args),
         None => Err(Failure::usage(CommandLine::command().render_help())),
     }
 }
