@@ -2,6 +2,7 @@
 
 mod args;
 mod burst;
+mod demo;
 mod exit;
 mod field;
 mod inspect;
@@ -39,6 +40,7 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
         _ if line.version => print_version(line.verbose > 0).map_err(Failure::output),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Recv(args)) => recv::run(args),
+        Some(Command::Demo(args)) => demo::run(args),
         None => Err(Failure::usage(CommandLine::command().render_help())),
     }
 }
@@ -56,9 +58,11 @@ fn print_version(with_backend: bool) -> io::Result<()> {
 /// `mcast_srtp=trace`.
 fn start_log(line: &CommandLine) {
     use tracing_subscriber::EnvFilter;
-    let level = match line.verbose {
-        0 => "warn",
-        1 => "info",
+    let level = match (line.verbose, &line.command) {
+        // The demo means its expelled client to be refused.
+        (0, Some(Command::Demo(_))) => "error",
+        (0, _) => "warn",
+        (1, _) => "info",
         _ => "debug",
     };
     let filter =
