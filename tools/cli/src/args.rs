@@ -130,8 +130,9 @@ pub(crate) struct RecvArgs {
 ///
 /// Prints what each packet is and, given keys, what it says and with which verdict.
 ///
-/// Input: pcap or pcapng; hex dumps of UDP payloads (xxd, hexdump -C, tcpdump -x) or one packet of
-/// hex a line; base64, one message a line, also as a=key-mgmt lines of a session description.
+/// Input: pcap or pcapng; hex dumps of UDP payloads, IP packets or Ethernet frames (xxd, hexdump -C,
+/// tcpdump -x, tshark -x), or one of them as a line of hex; base64, one message a line, also as
+/// a=key-mgmt lines of a session description; rtpdump.
 /// Exit code 1: no packet in the input.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  mcast-srtp inspect capture.pcapng --keys keys.toml\n  \

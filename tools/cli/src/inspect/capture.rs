@@ -56,6 +56,27 @@ pub(super) fn datagrams(file: &[u8]) -> Result<Input, String> {
     Ok(capture.input)
 }
 
+/// The datagram in a whole frame or IP packet, as some tools dump them; anything else stays as it is.
+///
+/// An IP packet starts with 4 or 6, which no protocol shown here does; an Ethernet frame has to fit in
+/// every length.
+pub(super) fn unwrapped(datagram: Datagram) -> Datagram {
+    let octets = &datagram.bytes;
+    let content = match ip_in_ethernet(octets).map(udp_in_ip) {
+        Some(content @ Content::Udp { .. }) => content,
+        _ => udp_in_ip(octets),
+    };
+    match content {
+        Content::Udp { from, to, payload } => Datagram {
+            from: Some(from),
+            to: Some(to),
+            bytes: payload.to_vec(),
+            ..Datagram::default()
+        },
+        Content::Incomplete | Content::Other => datagram,
+    }
+}
+
 #[derive(Default)]
 struct Capture {
     input: Input,
@@ -287,6 +308,18 @@ mod tests {
         frame.extend([0xee; 13]);
         assert_eq!(read(ip_in_ethernet(&frame).unwrap()), "192.0.2.1:2269 239.1.2.3:49170");
         assert_eq!(ip_in_ethernet(&[0; 14]), None);
+    }
+
+    #[test]
+    fn dumped_frames_are_unwrapped_and_payloads_left_alone() {
+        let mut frame = vec![0x01, 0x00, 0x5e, 1, 2, 3, 0, 0, 0, 0, 0, 1, 0x08, 0x00];
+        frame.extend(ipv4([0x40, 0]));
+        for octets in [frame, ipv4([0x40, 0]), ipv6(17, &[])] {
+            let datagram = unwrapped(Datagram { bytes: octets, ..Datagram::default() });
+            assert_eq!((datagram.bytes, datagram.to.unwrap().port()), (PAYLOAD.to_vec(), 49170));
+        }
+        let payload = Datagram { bytes: vec![0x80; 40], ..Datagram::default() };
+        assert_eq!(unwrapped(payload.clone()), payload);
     }
 
     #[test]

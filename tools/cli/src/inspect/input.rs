@@ -69,7 +69,7 @@ impl Input {
             let text = std::str::from_utf8(octets).map_err(|_| {
                 "neither a capture (pcap, pcapng) nor text (hex, base64)".to_owned()
             })?;
-            text::datagrams(text)?
+            text::datagrams(text)?.into_iter().map(capture::unwrapped).collect()
         };
         Ok(Self { datagrams, ..Self::default() })
     }
