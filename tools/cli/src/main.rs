@@ -1,1 +1,71 @@
-fn main() {}
+//! The program `mcast-srtp`: a demonstration, a gateway in one command, and a reader of captures.
+
+mod args;
+mod burst;
+mod demo;
+mod exit;
+mod field;
+mod inspect;
+mod keyfile;
+mod recv;
+mod rtpdump;
+mod table;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory, Parser};
+use mcast_srtp::srtp::Backend;
+
+use args::{Command, CommandLine};
+use exit::Failure;
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    start_log(&line);
+    match run(&line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Closed) => Failure::Closed.code(),
+        Err(failure) => {
+            eprintln!("mcast-srtp: {failure}");
+            failure.code()
+        }
+    }
+}
+
+fn run(line: &CommandLine) -> Result<(), Failure> {
+    match &line.command {
+        _ if line.version => print_version(line.verbose > 0).map_err(Failure::output),
+        Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Recv(args)) => recv::run(args),
+        Some(Command::Demo(args)) => demo::run(args),
+        None => Err(Failure::usage(CommandLine::command().render_help())),
+    }
+}
+
+fn print_version(with_backend: bool) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "mcast-srtp {}", env!("CARGO_PKG_VERSION"))?;
+    if with_backend {
+        writeln!(out, "crypto back end: {}", Backend::active())?;
+    }
+    Ok(())
+}
+
+/// Warnings, or more with `-v`; the environment variable `MCAST_SRTP_LOG` overrides, for example with
+/// `mcast_srtp=trace`.
+fn start_log(line: &CommandLine) {
+    use tracing_subscriber::EnvFilter;
+    let level = match (line.verbose, &line.command) {
+        // The demo means its expelled client to be refused.
+        (0, Some(Command::Demo(_))) => "error",
+        (0, _) => "warn",
+        (1, _) => "info",
+        _ => "debug",
+    };
+    let filter =
+        EnvFilter::try_from_env("MCAST_SRTP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}

@@ -1,0 +1,164 @@
+//! Counters of a reception, as JSON lines or as a table at the end.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::Path,
+    time::Duration,
+};
+
+use mcast_srtp::{
+    Reject,
+    runtime::{GatewayStats, KeyStats},
+    rx::GroupStats,
+};
+use serde::Serialize;
+
+use crate::{args::RecvArgs, table::Table};
+
+/// The counters of one moment.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    seconds: f64,
+    groups: Vec<GroupReport>,
+    keys: KeyReport,
+    /// Media packets written out.
+    written: u64,
+    /// Deliveries for which the queue had no room.
+    output_dropped: u64,
+    /// The last report of the run.
+    last: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct GroupReport {
+    group: String,
+    datagrams: u64,
+    octets: u64,
+    media: u64,
+    burst: u64,
+    rtcp: u64,
+    key_messages: u64,
+    held: u64,
+    released: u64,
+    streams: u64,
+    verdicts: Verdicts,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyReport {
+    msk: u64,
+    mtk: u64,
+    verifications: u64,
+    generation: u64,
+    verdicts: Verdicts,
+}
+
+/// Refusals by name; only those that occurred.
+type Verdicts = BTreeMap<&'static str, u64>;
+
+impl Report {
+    /// Takes the counters down.
+    pub(super) fn new(
+        elapsed: Duration,
+        stats: &GatewayStats,
+        written: u64,
+        output_dropped: u64,
+    ) -> Self {
+        Self {
+            seconds: elapsed.as_secs_f64(),
+            groups: stats.groups.iter().map(|(_, name, stats)| group(name, stats)).collect(),
+            keys: keys(&stats.keys),
+            written,
+            output_dropped,
+            last: false,
+        }
+    }
+
+    /// A line each second, if JSON was asked for.
+    ///
+    /// # Errors
+    /// Those of the standard output.
+    pub(super) fn print_running(&self, args: &RecvArgs) -> io::Result<()> {
+        if args.json { self.print_json() } else { Ok(()) }
+    }
+
+    /// The last line, or the table.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub(super) fn print_last(mut self, args: &RecvArgs) -> io::Result<()> {
+        self.last = true;
+        if args.json {
+            self.print_json()
+        } else if args.events.as_deref() == Some(Path::new("-")) {
+            // The standard output is for the events.
+            write!(io::stderr(), "{}", self.table())
+        } else {
+            write!(io::stdout(), "{}", self.table())
+        }
+    }
+
+    fn print_json(&self) -> io::Result<()> {
+        let mut line = serde_json::to_string(self)?;
+        line.push('\n');
+        io::stdout().write_all(line.as_bytes())
+    }
+
+    fn table(&self) -> String {
+        let mut table = Table::new(&["", "delivered", "refused"]);
+        let mut row = |name: String, delivered: Option<u64>, refused: Option<u64>| {
+            let cell = |count: Option<u64>| count.map(|n| n.to_string()).unwrap_or_default();
+            table.row(vec![name, cell(delivered), cell(refused)]);
+        };
+        for group in &self.groups {
+            row(format!("{} ({} datagrams)", group.group, group.datagrams), None, None);
+            row("  media packets".to_owned(), Some(group.media), None);
+            row("  burst control".to_owned(), Some(group.burst), None);
+            row("  other RTCP".to_owned(), Some(group.rtcp), None);
+            for (verdict, count) in &group.verdicts {
+                row(format!("  {verdict}"), None, Some(*count));
+            }
+        }
+        row("keys".to_owned(), None, None);
+        row("  MSK messages".to_owned(), Some(self.keys.msk), None);
+        row("  MTK messages".to_owned(), Some(self.keys.mtk), None);
+        for (verdict, count) in &self.keys.verdicts {
+            row(format!("  {verdict}"), None, Some(*count));
+        }
+        if self.output_dropped > 0 {
+            row("deliveries not written in time".to_owned(), None, Some(self.output_dropped));
+        }
+        table.to_string()
+    }
+}
+
+fn group(name: &str, stats: &GroupStats) -> GroupReport {
+    GroupReport {
+        group: name.to_owned(),
+        datagrams: stats.datagrams,
+        octets: stats.octets,
+        media: stats.media,
+        burst: stats.burst,
+        rtcp: stats.rtcp,
+        key_messages: stats.key_messages,
+        held: stats.held,
+        released: stats.released,
+        streams: stats.streams,
+        verdicts: verdicts(stats.rejects.iter()),
+    }
+}
+
+fn keys(stats: &KeyStats) -> KeyReport {
+    KeyReport {
+        msk: stats.msk,
+        mtk: stats.mtk,
+        verifications: stats.verifications,
+        generation: stats.generation,
+        verdicts: verdicts(stats.rejects.iter()),
+    }
+}
+
+fn verdicts(counts: impl Iterator<Item = (Reject, u64)>) -> Verdicts {
+    counts.map(|(reject, count)| (reject.name(), count)).collect()
+}
