@@ -22,7 +22,16 @@ pub(crate) mod cipher;
 mod ctr_avx512;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD kernel")]
+mod gcm_abreast512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod gcm_along512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
 mod gcm_avx512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads of SIMD kernels")]
+mod gcm_hash512;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
 mod gcm_powers;
@@ -33,6 +42,8 @@ mod gcm_powers;
 pub(crate) mod hmac;
 mod hmac_portable;
 
+#[cfg(test)]
+mod aes_twins;
 #[cfg(test)]
 mod aes_vectors;
 
