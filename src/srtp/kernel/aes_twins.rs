@@ -248,7 +248,7 @@ impl<'a> Packet<'a> {
 }
 
 fn compare_ctr(backend: Backend, packets: &mut [Packet<'_>]) {
-    let mut run = |backend| {
+    let run = |backend| {
         let mut arenas: Vec<_> = packets.iter().map(Arena::of).collect();
         let jobs = arenas.iter_mut().zip(&*packets);
         let mut jobs: Vec<_> =

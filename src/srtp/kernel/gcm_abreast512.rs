@@ -11,31 +11,36 @@
 use std::arch::x86_64::*;
 
 use super::{
-    aes_vaes::{encrypt, encrypt_beside, first_octets, in_octet_order},
+    aes_schedule::Schedule,
+    aes_vaes::{broadcast_keys, encrypt, encrypt_beside, first_octets, in_octet_order},
     cipher::GcmJob,
     gcm_hash512::{Sum, counter, in_lanes, lengths, reversed, short},
     gcm_powers::HashPowers,
 };
 
-/// Whether four packets can go abreast: 1 to 16 blocks of text each, and as many; at most one block of
-/// associated data, in one piece.
+/// Whether four packets can go abreast: one key, 1 to 16 blocks of text each, and as many; at most one
+/// block of associated data, in one piece.
 #[inline]
 pub(super) fn fit(jobs: &[GcmJob<'_>; 4]) -> bool {
     let blocks = jobs[0].data.len().div_ceil(16);
     let equal = |job: &GcmJob<'_>| {
-        job.data.len().div_ceil(16) == blocks && job.aad[0].len() <= 16 && job.aad[1].is_empty()
+        std::ptr::eq(job.key, jobs[0].key)
+            && job.data.len().div_ceil(16) == blocks
+            && job.aad[0].len() <= 16
+            && job.aad[1].is_empty()
     };
     (1..=16).contains(&blocks) && jobs.iter().all(equal)
 }
 
-/// Transforms the texts of four packets and returns their tags, one in each lane.
-#[inline]
+/// Opens or seals four packets. Returns which tags are right.
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
 pub(super) fn abreast<const KEYS: usize, const SEAL: bool>(
-    keys: &[__m512i; KEYS],
+    schedule: &Schedule,
     powers: &HashPowers,
     jobs: &mut [GcmJob<'_>; 4],
-) -> __m512i {
+) -> [bool; 4] {
+    let keys = &broadcast_keys::<KEYS>(schedule);
     let [a, b, c, d] = jobs;
     let first = in_lanes([counter(&a.iv), counter(&b.iv), counter(&c.iv), counter(&d.iv)]);
     //= NIST SP 800-38D §7.1 step 6: the first counter block masks the tag
@@ -55,23 +60,34 @@ pub(super) fn abreast<const KEYS: usize, const SEAL: bool>(
         last: [a, b, c, d].map(|job| first_octets(job.data.len() - 16 * (blocks - 1)) as u16),
     };
     four.hash(reversed(aad));
+    // One place for each number of blocks, so that all are inlined and keys stay in registers.
     let mut left = blocks;
-    while left > 4 {
-        // SAFETY: more than four blocks are left of each text.
-        unsafe { four.transform::<KEYS, 4, SEAL>(keys, false) }
-        left -= 4;
-    }
-    // SAFETY: as many blocks are left of each text, and their masks select no more of the last.
-    unsafe {
-        match left {
-            1 => four.transform::<KEYS, 1, SEAL>(keys, true),
-            2 => four.transform::<KEYS, 2, SEAL>(keys, true),
-            3 => four.transform::<KEYS, 3, SEAL>(keys, true),
-            _ => four.transform::<KEYS, 4, SEAL>(keys, true),
+    while left > 0 {
+        // SAFETY: so many blocks are left of each text, and masks select no more of the last.
+        unsafe {
+            match left {
+                1 => four.transform::<KEYS, 1, SEAL>(keys, true),
+                2 => four.transform::<KEYS, 2, SEAL>(keys, true),
+                3 => four.transform::<KEYS, 3, SEAL>(keys, true),
+                _ => four.transform::<KEYS, 4, SEAL>(keys, left == 4),
+            }
         }
+        left = left.saturating_sub(4);
     }
     four.hash(lengths);
-    _mm512_xor_si512(reversed(four.sum.reduced()), masks[0])
+    let mut tags = _mm512_xor_si512(reversed(four.sum.reduced()), masks[0]);
+    if SEAL {
+        for job in jobs {
+            // SAFETY: a tag is 16 octets.
+            unsafe { _mm_storeu_si128(job.tag.as_mut_ptr().cast(), _mm512_castsi512_si128(tags)) }
+            tags = _mm512_alignr_epi64::<2>(tags, tags);
+        }
+        return [true; 4];
+    }
+    // SAFETY: a tag is 16 octets.
+    let expected = jobs.each_ref().map(|job| unsafe { _mm_loadu_si128(job.tag.as_ptr().cast()) });
+    let differ = _mm512_cmpneq_epi64_mask(tags, in_lanes(expected));
+    [0, 2, 4, 6].map(|lane| differ >> lane & 3 == 0)
 }
 
 /// Four packets on their way.

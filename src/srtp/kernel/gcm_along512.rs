@@ -11,72 +11,85 @@
 use std::{arch::x86_64::*, marker::PhantomData};
 
 use super::{
-    aes_vaes::{count, encrypt, encrypt_beside, first_octets, in_octet_order},
+    aes_schedule::Schedule,
+    aes_vaes::{broadcast_keys, count, encrypt, encrypt_beside, first_octets, in_octet_order},
     cipher::GcmJob,
     gcm_hash512::{Sum, associated, counter, lengths, reversed, short},
     gcm_powers::HashPowers,
 };
 
+/// Opens or seals packets under one key; `ok` tells which tags are right.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
+pub(super) fn along<const KEYS: usize, const SEAL: bool>(
+    schedule: &Schedule,
+    powers: &HashPowers,
+    jobs: &mut [GcmJob<'_>],
+    ok: &mut [bool],
+) {
+    let keys = broadcast_keys::<KEYS>(schedule);
+    for (job, ok) in jobs.iter_mut().zip(ok) {
+        let made = packet::<KEYS, SEAL>(&keys, powers, job);
+        // SAFETY: a tag is 16 octets.
+        unsafe {
+            if SEAL {
+                _mm_storeu_si128(job.tag.as_mut_ptr().cast(), made);
+            } else {
+                let expected = _mm_loadu_si128(job.tag.as_ptr().cast());
+                *ok = _mm_cmpneq_epi64_mask(made, expected) == 0;
+            }
+        }
+    }
+}
+
 /// Transforms the text of a packet and returns its tag.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-pub(super) fn along<const KEYS: usize, const SEAL: bool>(
+fn packet<const KEYS: usize, const SEAL: bool>(
     keys: &[__m512i; KEYS],
     powers: &HashPowers,
     job: &mut GcmJob<'_>,
 ) -> __m128i {
-    let first = _mm512_broadcast_i32x4(counter(&job.iv));
-    //= NIST SP 800-38D §7.1 step 6: the first counter block masks the tag
-    let mut mask = [in_octet_order(first)];
-    encrypt(keys, &mut mask);
     let lanes = _mm512_set_epi32(4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0);
-    let mut counters = _mm512_add_epi32(first, lanes);
-
-    let lengths = _mm512_zextsi128_si512(lengths(job));
+    let first = counter(&job.iv);
+    let mut counters = _mm512_add_epi32(_mm512_broadcast_i32x4(first), lanes);
+    let lengths = lengths(job);
     let (whole, last) = job.data.as_chunks_mut::<256>();
-    let top = last.len().div_ceil(16) + 1;
-    let mut hash = Hash::new(powers, job.aad, if whole.is_empty() { top } else { 16 });
-    // Of a text being sealed, what is hashed beside a chunk's rounds is the chunk before it.
-    let mut before = None;
+    let top = if whole.is_empty() { last.len().div_ceil(16) + 1 } else { 16 };
+    let mut packet = Packet::new(powers, first, job.aad, top);
     for chunk in whole {
         let text = Text::<4>::new(chunk);
         let mut stream = count(&mut counters);
-        if SEAL {
-            hash.catch_up(keys, &mut stream, before);
-        } else {
-            encrypt_beside(keys, &mut stream, |round| hash.between(round, &text, 16));
-            hash.reduce();
-        }
-        text.combine(&stream);
-        before = Some(text);
+        packet.transform::<KEYS, 4, SEAL>(keys, &mut stream, &text, 16, _mm512_setzero_si512());
+        packet.carry = packet.sum.collapsed();
+        packet.sum = Sum::zero();
     }
-    match last.len().div_ceil(64) {
-        0 | 1 => hash.last::<KEYS, 1, SEAL>(keys, counters, before, last, top),
-        2 => hash.last::<KEYS, 2, SEAL>(keys, counters, before, last, top),
-        3 => hash.last::<KEYS, 3, SEAL>(keys, counters, before, last, top),
-        _ => hash.last::<KEYS, 4, SEAL>(keys, counters, before, last, top),
+    match last.len().div_ceil(16) / 4 {
+        0 => packet.last::<KEYS, 1, SEAL>(keys, counters, last, lengths),
+        1 => packet.last::<KEYS, 2, SEAL>(keys, counters, last, lengths),
+        2 => packet.last::<KEYS, 3, SEAL>(keys, counters, last, lengths),
+        3 => packet.last::<KEYS, 4, SEAL>(keys, counters, last, lengths),
+        _ => packet.last::<KEYS, 5, SEAL>(keys, counters, last, lengths),
     }
-    //= NIST SP 800-38D §7.1 step 5: the lengths in bits are the last block
-    hash.sum.add(lengths, powers.four(1));
-    let tag = _mm512_xor_si512(reversed(hash.sum.collapsed()), mask[0]);
-    _mm512_castsi512_si128(tag)
 }
 
-/// The hash of a packet on its way.
-struct Hash<'a> {
+/// A packet on its way.
+struct Packet<'a> {
     powers: &'a HashPowers,
+    /// Counter block 1, its counting word little-endian.
+    first: __m128i,
     /// Hash of what lies before the chunk at hand, in lane 0, as long as its first block does not have it.
     carry: __m512i,
     /// Of the chunk at hand.
     sum: Sum,
 }
 
-impl<'a> Hash<'a> {
+impl<'a> Packet<'a> {
     /// Begins with associated data, in front of a chunk whose first block meets the power `top`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-    fn new(powers: &'a HashPowers, aad: [&[u8]; 2], top: usize) -> Self {
-        let mut new = Self { powers, carry: _mm512_setzero_si512(), sum: Sum::zero() };
+    fn new(powers: &'a HashPowers, first: __m128i, aad: [&[u8]; 2], top: usize) -> Self {
+        let mut new = Self { powers, first, carry: _mm512_setzero_si512(), sum: Sum::zero() };
         if aad[0].len() <= 16 && aad[1].is_empty() {
             let block = _mm512_zextsi128_si512(short(aad[0]));
             new.sum.add(reversed(block), powers.four(top + 1));
@@ -90,83 +103,83 @@ impl<'a> Hash<'a> {
         new
     }
 
-    /// Up to 255 octets.
+    /// Up to 255 octets and the block of lengths, four blocks to a register: the last register has a
+    /// lane to spare. Returns the tag.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
     fn last<const KEYS: usize, const N: usize, const SEAL: bool>(
         &mut self,
         keys: &[__m512i; KEYS],
         mut counters: __m512i,
-        before: Option<Text<'_, 4>>,
         text: &mut [u8],
-        top: usize,
-    ) {
+        lengths: __m128i,
+    ) -> __m128i {
+        let blocks = text.len().div_ceil(16);
         let text = Text::<N>::new(text);
         let mut stream = count(&mut counters);
-        if SEAL {
-            self.catch_up(keys, &mut stream, before);
-            for (i, sealed) in text.combine(&stream).into_iter().enumerate() {
-                self.add(i, sealed, top);
-            }
-        } else {
-            encrypt_beside(keys, &mut stream, |round| self.between(round, &text, top));
-            text.combine(&stream);
-        }
+        //= NIST SP 800-38D §7.1 step 6: counter block 1 masks the tag
+        const LANE_3: u8 = 0b1100_0000;
+        let first = in_octet_order(_mm512_broadcast_i32x4(self.first));
+        stream[N - 1] = _mm512_mask_mov_epi64(stream[N - 1], LANE_3, first);
+        //= NIST SP 800-38D §7.1 step 5: the lengths in bits are the last block
+        let lane = 0xf << (4 * (blocks % 4));
+        let lengths = _mm512_maskz_broadcast_i32x4(lane, lengths);
+        self.transform::<KEYS, N, SEAL>(keys, &mut stream, &text, blocks + 1, lengths);
+        let hash = _mm512_castsi512_si128(reversed(self.sum.collapsed()));
+        _mm_xor_si128(hash, _mm512_extracti32x4_epi32::<3>(stream[N - 1]))
     }
 
-    /// Encrypts blocks, and beside that hashes the chunk before them.
+    /// Transforms and hashes N registers of text; the first block meets the power `top`, and
+    /// `behind` is hashed in the lanes behind the text.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-    fn catch_up<const KEYS: usize, const N: usize>(
+    fn transform<const KEYS: usize, const N: usize, const SEAL: bool>(
         &mut self,
         keys: &[__m512i; KEYS],
-        blocks: &mut [__m512i; N],
-        before: Option<Text<'_, 4>>,
+        stream: &mut [__m512i; N],
+        text: &Text<'_, N>,
+        top: usize,
+        behind: __m512i,
     ) {
-        if let Some(text) = before {
-            encrypt_beside(keys, blocks, |round| self.between(round, &text, 16));
-            self.reduce();
-        } else {
-            encrypt(keys, blocks);
-        }
-    }
-
-    /// Hashes one register of text after each second round, the first register last: its carry
-    /// comes out of a reduction that may still be under way.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-    fn between<const N: usize>(&mut self, round: usize, text: &Text<'_, N>, top: usize) {
-        if round % 2 == 0 && round / 2 <= N {
-            let i = N - round / 2;
-            self.add(i, text.load(i), top);
+        // From the last register to the first, whose carry comes out of a reduction that may
+        // still be under way.
+        let mut hash = |i: usize, sealed: __m512i| {
+            let mut blocks = reversed(sealed);
+            if i == 0 {
+                blocks = _mm512_xor_si512(blocks, self.carry);
+            }
+            if i == N - 1 {
+                blocks = _mm512_xor_si512(blocks, behind);
+            }
+            self.sum.add(blocks, self.powers.four(top - 4 * i));
             self.sum.pin();
+        };
+        if SEAL {
+            encrypt(keys, stream);
+            let sealed = text.combine(stream);
+            for i in (0..N).rev() {
+                hash(i, sealed[i]);
+            }
+        } else {
+            encrypt_beside(keys, stream, |round| {
+                if round % 2 == 0 && round <= 2 * usize::min(N, 4) {
+                    let i = N - round / 2;
+                    hash(i, text.load(i));
+                }
+            });
+            if N == 5 {
+                hash(0, text.load(0));
+            }
+            text.combine(stream);
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-    fn add(&mut self, i: usize, sealed: __m512i, top: usize) {
-        let mut blocks = reversed(sealed);
-        if i == 0 {
-            blocks = _mm512_xor_si512(blocks, self.carry);
-        }
-        self.sum.add(blocks, self.powers.four(top - 4 * i));
-    }
-
-    /// Ends a chunk.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-    fn reduce(&mut self) {
-        self.carry = self.sum.collapsed();
-        self.sum = Sum::zero();
     }
 }
 
-/// Text in N registers, of which only the last may be partial, or empty where it is the only one.
+/// Text in N registers, of which the last may be partial or empty and the one before it partial.
 #[derive(Clone, Copy)]
 struct Text<'a, const N: usize> {
     start: *mut u8,
-    mask: u64,
+    len: usize,
     text: PhantomData<&'a mut [u8]>,
 }
 
@@ -174,21 +187,27 @@ impl<'a, const N: usize> Text<'a, N> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
     fn new(text: &'a mut [u8]) -> Self {
-        debug_assert!(text.len().div_ceil(64).max(1) == N);
-        let mask = first_octets(text.len() - 64 * (N - 1));
-        Self { start: text.as_mut_ptr(), mask, text: PhantomData }
+        debug_assert!(text.len() > 64 * N.saturating_sub(2) && text.len() <= 64 * N || N == 1);
+        Self { start: text.as_mut_ptr(), len: text.len(), text: PhantomData }
+    }
+
+    /// Which octets of register `i` there are.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
+    fn mask(&self, i: usize) -> u64 {
+        first_octets(self.len.saturating_sub(64 * i).min(64))
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
     fn load(&self, i: usize) -> __m512i {
-        // SAFETY: the text is longer than 64 (N - 1) octets; behind that the mask selects its rest.
+        let p = self.start.wrapping_add(64 * i);
+        // SAFETY: the text is longer than 64 (N - 2) octets; behind that the mask selects its rest.
         unsafe {
-            let p = self.start.add(64 * i);
-            if i < N - 1 {
+            if i + 2 < N {
                 _mm512_loadu_si512(p.cast())
             } else {
-                _mm512_maskz_loadu_epi8(self.mask, p.cast())
+                _mm512_maskz_loadu_epi8(self.mask(i), p.cast())
             }
         }
     }
@@ -200,14 +219,15 @@ impl<'a, const N: usize> Text<'a, N> {
         let mut combined = *stream;
         for (i, combined) in combined.iter_mut().enumerate() {
             *combined = _mm512_xor_si512(*combined, self.load(i));
+            let p = self.start.wrapping_add(64 * i);
             // SAFETY: as for loading.
             unsafe {
-                let p = self.start.add(64 * i);
-                if i < N - 1 {
+                if i + 2 < N {
                     _mm512_storeu_si512(p.cast(), *combined);
                 } else {
-                    _mm512_mask_storeu_epi8(p.cast(), self.mask, *combined);
-                    *combined = _mm512_maskz_mov_epi8(self.mask, *combined);
+                    let mask = self.mask(i);
+                    _mm512_mask_storeu_epi8(p.cast(), mask, *combined);
+                    *combined = _mm512_maskz_mov_epi8(mask, *combined);
                 }
             }
         }

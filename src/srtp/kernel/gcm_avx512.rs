@@ -7,110 +7,75 @@
 //! ([`super::gcm_abreast512`]), and one packet at a time with all lanes along its text
 //! ([`super::gcm_along512`]).
 //!
-//! Safety: pointers go to tags of 16 octets; the two ways have arguments of their own. Constant time:
-//! branches depend on lengths, on which key is whose and on a packet's verdict, never on other octets.
-
-use std::arch::x86_64::*;
+//! Safety: nothing here is unsafe; the two ways have arguments of their own. Constant time: branches depend on lengths, on which key is whose and on a packet's verdict, never on other octets.
 
 use super::{
     aes_portable::counter_block,
-    aes_vaes::broadcast_keys,
     cipher::{CtrJob, GcmJob},
     ctr_avx512,
     gcm_abreast512::{abreast, fit},
     gcm_along512::along,
-    gcm_hash512::in_lanes,
 };
 
 /// Opens every job; the data of one that fails is put back as it was.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
 pub(super) fn open(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) {
-    let mut verdicts = ok;
-    for run in jobs.chunk_by_mut(|a, b| std::ptr::eq(a.key, b.key)) {
-        let (of_run, others) = verdicts.split_at_mut(run.len());
-        match run[0].key.schedule().last() {
-            10 => open_run::<11>(run, of_run),
-            _ => open_run::<15>(run, of_run),
+    let mut done = 0;
+    while done < jobs.len() {
+        let now = step::<false>(&mut jobs[done..], &mut ok[done..]);
+        for (job, ok) in jobs.iter_mut().zip(&*ok).skip(done).take(now) {
+            if !ok && job.key.powers().is_some() {
+                put_back(job);
+            }
         }
-        verdicts = others;
+        done += now;
     }
 }
 
 /// Seals every job.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
 pub(super) fn seal(jobs: &mut [GcmJob<'_>]) {
-    for run in jobs.chunk_by_mut(|a, b| std::ptr::eq(a.key, b.key)) {
-        match run[0].key.schedule().last() {
-            10 => seal_run::<11>(run),
-            _ => seal_run::<15>(run),
+    for jobs in jobs.chunks_mut(64) {
+        let mut verdicts = [true; 64];
+        let mut done = 0;
+        while done < jobs.len() {
+            done += step::<true>(&mut jobs[done..], &mut verdicts);
         }
     }
 }
 
+/// Opens or seals jobs from the first on, as many as go the same way. Returns how many. `ok` tells
+/// which tags are right.
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-fn open_run<const KEYS: usize>(mut jobs: &mut [GcmJob<'_>], mut ok: &mut [bool]) {
+fn step<const SEAL: bool>(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) -> usize {
     let key = jobs[0].key;
-    let Some(powers) = key.powers() else { return ok.fill(false) };
-    let keys = broadcast_keys::<KEYS>(key.schedule());
-    while !jobs.is_empty() {
-        let done = match jobs.first_chunk_mut::<4>().filter(|four| fit(four)) {
-            Some(four) => {
-                let made = abreast::<KEYS, false>(&keys, powers, four);
-                // SAFETY: a tag is 16 octets.
-                let tags =
-                    four.each_ref().map(|job| unsafe { _mm_loadu_si128(job.tag.as_ptr().cast()) });
-                let differ = _mm512_cmpneq_epi64_mask(made, in_lanes(tags));
-                for i in 0..4 {
-                    ok[i] = differ >> (2 * i) & 3 == 0;
-                }
-                4
-            }
-            None => {
-                let job = &mut jobs[0];
-                let made = along::<KEYS, false>(&keys, powers, job);
-                // SAFETY: a tag is 16 octets.
-                let tag = unsafe { _mm_loadu_si128(job.tag.as_ptr().cast()) };
-                ok[0] = _mm_cmpneq_epi64_mask(made, tag) == 0;
-                1
-            }
+    let schedule = key.schedule();
+    let Some(powers) = key.powers() else {
+        assert!(!SEAL, "sealing needs a key for GCM");
+        ok[0] = false;
+        return 1;
+    };
+    let ten_rounds = schedule.last() == 10;
+    if let Some(four) = jobs.first_chunk_mut::<4>().filter(|four| fit(four)) {
+        let right = if ten_rounds {
+            abreast::<11, SEAL>(schedule, powers, four)
+        } else {
+            abreast::<15, SEAL>(schedule, powers, four)
         };
-        for (job, ok) in jobs[..done].iter_mut().zip(&*ok) {
-            if !*ok {
-                put_back(job);
-            }
-        }
-        jobs = &mut jobs[done..];
-        ok = &mut ok[done..];
+        ok[..4].copy_from_slice(&right);
+        return 4;
     }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-fn seal_run<const KEYS: usize>(mut jobs: &mut [GcmJob<'_>]) {
-    let key = jobs[0].key;
-    let powers = key.powers().expect("sealing needs a key for GCM");
-    let keys = broadcast_keys::<KEYS>(key.schedule());
-    while !jobs.is_empty() {
-        let done = match jobs.first_chunk_mut::<4>().filter(|four| fit(four)) {
-            Some(four) => {
-                let mut made = abreast::<KEYS, true>(&keys, powers, four);
-                for job in four {
-                    // SAFETY: a tag is 16 octets.
-                    unsafe {
-                        _mm_storeu_si128(job.tag.as_mut_ptr().cast(), _mm512_castsi512_si128(made))
-                    }
-                    made = _mm512_alignr_epi64::<2>(made, made);
-                }
-                4
-            }
-            None => {
-                let made = along::<KEYS, true>(&keys, powers, &mut jobs[0]);
-                // SAFETY: a tag is 16 octets.
-                unsafe { _mm_storeu_si128(jobs[0].tag.as_mut_ptr().cast(), made) }
-                1
-            }
-        };
-        jobs = &mut jobs[done..];
+    let alone =
+        |i: usize| std::ptr::eq(jobs[i].key, key) && !jobs[i..].first_chunk::<4>().is_some_and(fit);
+    let stretch = (1..jobs.len()).take_while(|i| alone(*i)).count() + 1;
+    let jobs = &mut jobs[..stretch];
+    if ten_rounds {
+        along::<11, SEAL>(schedule, powers, jobs, ok);
+    } else {
+        along::<15, SEAL>(schedule, powers, jobs, ok);
     }
+    stretch
 }
 
 /// Undoes the decryption of a packet whose tag did not match.

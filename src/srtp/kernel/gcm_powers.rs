@@ -45,8 +45,9 @@ impl HashPowers {
     #[inline]
     #[target_feature(enable = "sse2")]
     pub(super) fn one(&self, power: usize) -> __m128i {
-        // SAFETY: indexing has checked the entry, which is 16 octets.
-        unsafe { _mm_loadu_si128((&raw const self.0[ZERO - power]).cast()) }
+        debug_assert!((1..=Self::MOST).contains(&power));
+        // SAFETY: with 1 <= power <= 18 one of the entries 2 to 19 of 24 is read.
+        unsafe { _mm_load_si128(self.0.as_ptr().add(ZERO - power).cast()) }
     }
 
     /// Four powers from `power` (1 to 18) down, zeros below 1.
