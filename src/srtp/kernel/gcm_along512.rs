@@ -14,7 +14,8 @@ use super::{
     aes_schedule::Schedule,
     aes_vaes::{broadcast_keys, count, encrypt, encrypt_beside, first_octets, in_octet_order},
     cipher::GcmJob,
-    gcm_hash512::{Sum, associated, counter, lengths, reversed, short},
+    gcm_hash128::associated,
+    gcm_hash512::{Sum, counter, lengths, reversed, short},
     gcm_powers::HashPowers,
 };
 

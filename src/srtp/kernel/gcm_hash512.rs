@@ -84,43 +84,6 @@ pub(super) fn short(octets: &[u8]) -> __m128i {
     unsafe { _mm_maskz_loadu_epi8(mask, octets.as_ptr().cast()) }
 }
 
-/// The hash of any associated data. The result travels through memory, as it would from any function
-/// that is not inlined.
-#[inline(never)]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vpclmulqdq")]
-pub(super) fn associated(powers: &HashPowers, aad: [&[u8]; 2], hash: &mut [u8; 16]) {
-    let blocks = (aad[0].len() + aad[1].len()).div_ceil(16);
-    let mut carry = _mm512_setzero_si512();
-    let mut sum = Sum::zero();
-    for left in (1..=blocks).rev() {
-        let block = _mm512_zextsi128_si512(block(aad, 16 * (blocks - left)));
-        // Sixteen blocks to a reduction.
-        let power = (left - 1) % 16 + 1;
-        sum.add(_mm512_xor_si512(reversed(block), carry), powers.four(power));
-        carry = _mm512_setzero_si512();
-        if power == 1 {
-            carry = sum.collapsed();
-            sum = Sum::zero();
-        }
-    }
-    // SAFETY: 16 octets are written to an array of 16.
-    unsafe { _mm_storeu_si128(hash.as_mut_ptr().cast(), _mm512_castsi512_si128(carry)) }
-}
-
-/// The block of two pieces, taken as one, that starts at `at`; zeros behind their end.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2")]
-fn block([first, second]: [&[u8]; 2], at: usize) -> __m128i {
-    if second.is_empty() || first.len() >= at + 16 {
-        return short(first.get(at..).unwrap_or_default());
-    }
-    let mut block = [0; 16];
-    let octets = first.iter().chain(second).skip(at);
-    block.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
-    // SAFETY: 16 octets are read from an array of 16.
-    unsafe { _mm_loadu_si128(block.as_ptr().cast()) }
-}
-
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn in_lanes([a, b, c, d]: [__m128i; 4]) -> __m512i {
