@@ -56,7 +56,7 @@ const SHAPES: [(&str, &[usize]); 7] = [
 struct Packets {
     keys: Vec<CipherKey>,
     lens: &'static [usize],
-    slots: Vec<[u8; 2048]>,
+    slots: Vec<[u8; 2112]>,
     tags: Vec<[u8; 16]>,
 }
 
@@ -66,7 +66,7 @@ impl Packets {
         let mut new = Self {
             keys: keys.collect(),
             lens,
-            slots: vec![[0x5a; 2048]; batch],
+            slots: vec![[0x5a; 2112]; batch],
             tags: vec![[0; 16]; batch],
         };
         if cipher.is_aead() {
@@ -118,10 +118,10 @@ impl Packets {
 fn gcm_jobs<'a>(
     keys: &'a [CipherKey],
     lens: &[usize],
-    slots: &'a mut [[u8; 2048]],
+    slots: &'a mut [[u8; 2112]],
     tags: &[[u8; 16]],
 ) -> Vec<GcmJob<'a>> {
-    let job = |(i, (slot, tag)): (usize, (&'a mut [u8; 2048], &[u8; 16]))| {
+    let job = |(i, (slot, tag)): (usize, (&'a mut [u8; 2112], &[u8; 16]))| {
         let (header, payload) = slot.split_at_mut(12);
         GcmJob {
             key: &keys[i % keys.len()],

@@ -3,7 +3,7 @@
 //! Counter blocks are kept with their counting word as a little-endian number in each lane, so that
 //! one addition counts four blocks.
 
-use std::arch::x86_64::*;
+use std::arch::{asm, x86_64::*};
 
 use super::aes_schedule::Schedule;
 
@@ -15,20 +15,16 @@ pub(super) fn in_octet_order(counters: __m512i) -> __m512i {
     _mm512_shuffle_epi8(counters, _mm512_broadcast_i32x4(order))
 }
 
-/// The next 4 N blocks of keystream.
+/// The next 4 N counter blocks, in octet order.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,vaes")]
-pub(super) fn keystream<const KEYS: usize, const N: usize>(
-    keys: &[__m512i; KEYS],
-    counters: &mut __m512i,
-) -> [__m512i; N] {
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn count<const N: usize>(counters: &mut __m512i) -> [__m512i; N] {
     let step = _mm512_set_epi32(4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0);
     let mut blocks = [_mm512_setzero_si512(); N];
     for block in &mut blocks {
         *block = in_octet_order(*counters);
         *counters = _mm512_add_epi32(*counters, step);
     }
-    encrypt(keys, &mut blocks);
     blocks
 }
 
@@ -39,14 +35,33 @@ pub(super) fn encrypt<const KEYS: usize, const N: usize>(
     keys: &[__m512i; KEYS],
     blocks: &mut [__m512i; N],
 ) {
+    encrypt_beside(keys, blocks, |_| {});
+}
+
+/// The same with other work between the rounds: `beside` is called after rounds 1 to `KEYS` - 2.
+#[inline]
+#[target_feature(enable = "avx512f,vaes")]
+pub(super) fn encrypt_beside<const KEYS: usize, const N: usize>(
+    keys: &[__m512i; KEYS],
+    blocks: &mut [__m512i; N],
+    mut beside: impl FnMut(usize),
+) {
     for block in &mut *blocks {
         *block = _mm512_xor_si512(*block, keys[0]);
     }
-    for key in &keys[1..KEYS - 1] {
-        for block in &mut *blocks {
-            *block = _mm512_aesenc_epi128(*block, *key);
-        }
+    // Spelt out, because the compiler does not unroll a loop around `beside`.
+    macro_rules! rounds {
+        ($($round:literal)*) => {$(
+            if $round < KEYS - 1 {
+                for block in &mut *blocks {
+                    *block = _mm512_aesenc_epi128(*block, keys[$round]);
+                    pin(block);
+                }
+                beside($round);
+            }
+        )*};
     }
+    rounds!(1 2 3 4 5 6 7 8 9 10 11 12 13);
     for block in blocks {
         *block = _mm512_aesenclast_epi128(*block, keys[KEYS - 1]);
     }
@@ -63,16 +78,21 @@ pub(super) fn broadcast_keys<const KEYS: usize>(schedule: &Schedule) -> [__m512i
     keys
 }
 
-/// Exclusive-or of 64 octets at `p`.
+/// A mask of the first `count` octets, up to 64.
+#[inline]
+#[target_feature(enable = "bmi1,bmi2")]
+pub(super) fn first_octets(count: usize) -> u64 {
+    debug_assert!(count <= 64);
+    _bzhi_u64(u64::MAX, count as u32)
+}
+
+/// Has the value computed before any that is pinned later, and costs nothing.
 ///
-/// # Safety
-/// 64 octets at `p` can be read and written.
+/// Left alone, the compiler runs the rounds of one block to their end before those of the next, and
+/// the products of a hash before all rounds: each time one execution unit waits for another.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn xor_whole(p: *mut u8, stream: __m512i) {
-    // SAFETY: as required of the caller.
-    unsafe {
-        let p = p.cast::<__m512i>();
-        _mm512_storeu_si512(p, _mm512_xor_si512(_mm512_loadu_si512(p), stream));
-    }
+pub(super) fn pin(value: &mut __m512i) {
+    // SAFETY: the template is a comment; no instruction is emitted.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) * value, options(nomem, nostack, preserves_flags)) }
 }

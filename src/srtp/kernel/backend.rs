@@ -19,7 +19,7 @@ use std::{env, fmt, sync::OnceLock};
 pub enum Backend {
     /// RustCrypto's implementations, any processor.
     Portable,
-    /// x86-64 with AVX2, AES-NI, PCLMULQDQ and SHA-NI.
+    /// x86-64 with AVX2, BMI1, BMI2, AES-NI, PCLMULQDQ and SHA-NI.
     Avx2,
     /// x86-64 with AVX-512 (F, BW, VL), VAES and VPCLMULQDQ besides.
     Avx512,
@@ -118,6 +118,8 @@ impl Choice {
 #[cfg(target_arch = "x86_64")]
 fn probe() -> Backend {
     let avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
         && is_x86_feature_detected!("aes")
         && is_x86_feature_detected!("pclmulqdq")
         && is_x86_feature_detected!("sha");

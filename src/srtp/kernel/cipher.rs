@@ -7,7 +7,9 @@ use super::{
     aes_portable::{KeyOctets, PortableKey},
 };
 #[cfg(target_arch = "x86_64")]
-use super::{aes_schedule::Schedule, ctr_avx512, gcm_avx512, gcm_powers::HashPowers};
+use super::{
+    aes_schedule::Schedule, ctr_avx2, ctr_avx512, gcm_avx2, gcm_avx512, gcm_powers::HashPowers,
+};
 use crate::srtp::Cipher;
 
 /// An expanded key: AES rounds, and for GCM the powers of the hash key. Erased on drop.
@@ -117,6 +119,11 @@ pub fn ctr_batch(backend: Backend, jobs: &mut [CtrJob<'_>]) {
             // SAFETY: a usable back end's target features are there.
             unsafe { ctr_avx512::ctr(jobs) }
         }
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx2 => {
+            // SAFETY: as above.
+            unsafe { ctr_avx2::ctr(jobs) }
+        }
         _ => {
             for job in jobs {
                 job.key.portable().ctr(&job.iv, job.data);
@@ -140,6 +147,11 @@ pub fn gcm_open_batch(backend: Backend, jobs: &mut [GcmJob<'_>], ok: &mut [bool]
             // SAFETY: a usable back end's target features are there.
             unsafe { gcm_avx512::open(jobs, ok) }
         }
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx2 => {
+            // SAFETY: as above.
+            unsafe { gcm_avx2::open(jobs, ok) }
+        }
         _ => {
             for (job, ok) in jobs.iter_mut().zip(ok) {
                 *ok = job.key.portable().gcm_open(&job.iv, job.aad, job.data, &job.tag);
@@ -158,6 +170,11 @@ pub fn gcm_seal_batch(backend: Backend, jobs: &mut [GcmJob<'_>]) {
         Backend::Avx512 => {
             // SAFETY: a usable back end's target features are there.
             unsafe { gcm_avx512::seal(jobs) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx2 => {
+            // SAFETY: as above.
+            unsafe { gcm_avx2::seal(jobs) }
         }
         _ => {
             for job in jobs {

@@ -16,7 +16,7 @@ use std::arch::x86_64::*;
 
 use super::{
     aes_schedule::Schedule,
-    aes_vaes::{broadcast_keys, in_octet_order, keystream, xor_whole},
+    aes_vaes::{broadcast_keys, count, encrypt, in_octet_order},
     cipher::CtrJob,
 };
 
@@ -127,4 +127,30 @@ fn counters(iv: &[u8; 16]) -> __m512i {
     let block = _mm_set_epi64x((iv >> 64) as i64, iv as i64);
     let first = in_octet_order(_mm512_broadcast_i32x4(block));
     _mm512_add_epi32(first, _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0))
+}
+
+/// The next 4 N blocks of keystream.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+fn keystream<const KEYS: usize, const N: usize>(
+    keys: &[__m512i; KEYS],
+    counters: &mut __m512i,
+) -> [__m512i; N] {
+    let mut blocks = count(counters);
+    encrypt(keys, &mut blocks);
+    blocks
+}
+
+/// Exclusive-or of 64 octets at `p`.
+///
+/// # Safety
+/// 64 octets at `p` can be read and written.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn xor_whole(p: *mut u8, stream: __m512i) {
+    // SAFETY: as required of the caller.
+    unsafe {
+        let p = p.cast::<__m512i>();
+        _mm512_storeu_si512(p, _mm512_xor_si512(_mm512_loadu_si512(p), stream));
+    }
 }

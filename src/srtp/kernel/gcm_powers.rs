@@ -10,50 +10,52 @@ use std::arch::x86_64::*;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// The hash key to the powers 21 to 1, descending, so that consecutive blocks meet consecutive
+/// The hash key to the powers 18 to 1, descending, so that consecutive blocks meet consecutive
 /// entries.
 ///
-/// 16 powers are a chunk of 256 octets between two reductions, 17 to 20 carry associated data of
-/// up to four blocks in front of it, 21 the same in front of a last chunk that is not whole.
+/// Sixteen powers are a chunk of 256 octets between two reductions; the first has a block of
+/// associated data in front, the last the block of lengths behind. More would cost a key more than they save a packet.
 #[derive(Zeroize, ZeroizeOnDrop)]
 #[repr(C, align(64))]
-pub(super) struct HashPowers([u128; 28]);
+pub(super) struct HashPowers([u128; 24]);
 
-/// The entry of power zero: three more follow, so that four can be read from any power on.
-const ZERO: usize = 24;
+/// The entry of power zero, at which a register of four begins; the entries from there on are zero,
+/// so that four can be read from any power on.
+const ZERO: usize = 20;
 
 impl HashPowers {
-    pub(super) const MOST: usize = 21;
+    pub(super) const MOST: usize = 18;
 
-    /// From the encryption of the zero block. 18 products, most of them at once.
+    /// From the encryption of the zero block. 17 products, most of them at once.
     #[target_feature(enable = "pclmulqdq,sse2")]
     pub(super) fn new(hash_key: [u8; 16]) -> Self {
-        let mut powers = Self([0; 28]);
+        let mut powers = Self([0; 24]);
         powers.0[ZERO - 1] = times_x(u128::from_be_bytes(hash_key));
         for power in 2..=Self::MOST {
-            let half = powers.entry(power / 2);
-            let rest = powers.entry(power - power / 2);
+            let half = powers.one(power / 2);
+            let rest = powers.one(power - power / 2);
             let product = multiply(half, rest);
-            // SAFETY: the entry is 16 octets, and `power` at most 21.
+            // SAFETY: the entry is 16 octets, and `power` at most 18.
             unsafe { _mm_storeu_si128((&raw mut powers.0[ZERO - power]).cast(), product) }
         }
         powers
     }
 
-    /// One power, 1 to 21.
+    /// One power, 1 to 18.
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub(super) fn entry(&self, power: usize) -> __m128i {
-        // SAFETY: indexing has checked the entry, which is 16 octets.
-        unsafe { _mm_loadu_si128((&raw const self.0[ZERO - power]).cast()) }
+    pub(super) fn one(&self, power: usize) -> __m128i {
+        debug_assert!((1..=Self::MOST).contains(&power));
+        // SAFETY: with 1 <= power <= 18 one of the entries 2 to 19 of 24 is read.
+        unsafe { _mm_load_si128(self.0.as_ptr().add(ZERO - power).cast()) }
     }
 
-    /// Four powers from `power` (1 to 21) down, zeros below 1.
+    /// Four powers from `power` (1 to 18) down, zeros below 1.
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(super) fn four(&self, power: usize) -> __m512i {
         debug_assert!((1..=Self::MOST).contains(&power));
-        // SAFETY: with 1 <= power <= 21 entries 3 to 26 of 28 are read.
+        // SAFETY: with 1 <= power <= 18 entries 2 to 22 of 24 are read.
         unsafe { _mm512_loadu_si512(self.0.as_ptr().add(ZERO - power).cast()) }
     }
 }

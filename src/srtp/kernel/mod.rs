@@ -3,6 +3,9 @@
 //! [`crate::srtp`] hands over jobs; nothing here parses a packet or knows an SSRC. Every kernel has a
 //! portable twin that proves it equal.
 
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
+mod aes_ni;
 mod aes_portable;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "loads of SIMD kernels")]
@@ -18,11 +21,25 @@ mod backend;
 #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls kernels once they may run"))]
 pub(crate) mod cipher;
 #[cfg(target_arch = "x86_64")]
+mod ctr_avx2;
+#[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD kernel")]
 mod ctr_avx512;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD kernel")]
+mod gcm_abreast512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod gcm_along512;
+#[cfg(target_arch = "x86_64")]
+mod gcm_avx2;
+#[cfg(target_arch = "x86_64")]
 mod gcm_avx512;
+#[cfg(target_arch = "x86_64")]
+mod gcm_hash128;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads of SIMD kernels")]
+mod gcm_hash512;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
 mod gcm_powers;
@@ -33,6 +50,8 @@ mod gcm_powers;
 pub(crate) mod hmac;
 mod hmac_portable;
 
+#[cfg(test)]
+mod aes_twins;
 #[cfg(test)]
 mod aes_vectors;
 
