@@ -2,8 +2,9 @@
 //! is stepped; messages arrive at once unless a client is told to lose them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
     /// Media packets sent so far; packet n carries n.
     pub(crate) packets: u32,
+    /// Every distinct MTK message that left the broadcaster.
+    pub(crate) key_messages: Vec<Arc<[u8]>>,
     /// The packet with which each MSK came into force.
     pub(crate) first_packet_under: BTreeMap<MskId, u32>,
     entropy: Entropy,
@@ -51,7 +54,6 @@ pub(crate) struct Sent {
     pub(crate) msk_id: MskId,
     pub(crate) deletes: bool,
     pub(crate) counter: u32,
-    pub(crate) at: Instant,
     pub(crate) octets: Vec<u8>,
 }
 
@@ -87,6 +89,7 @@ impl World {
             sent: Vec::new(),
             log: Vec::new(),
             packets: 0,
+            key_messages: Vec::new(),
             first_packet_under: BTreeMap::new(),
             entropy: Entropy(1),
         };
@@ -120,6 +123,10 @@ impl World {
         self.command(|server, now, _| server.join(&channel, &name.into(), now));
     }
 
+    pub(crate) fn join_all(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| self.join(name));
+    }
+
     pub(crate) fn leave(&mut self, name: &str) {
         let channel = self.channel.clone();
         self.command(|server, now, random| server.leave(&channel, &name.into(), now, random));
@@ -128,6 +135,21 @@ impl World {
     pub(crate) fn expel(&mut self, name: &str) {
         let channel = self.channel.clone();
         self.command(|server, now, random| server.expel(&channel, &[name.into()], now, random));
+    }
+
+    pub(crate) fn new_mtk(&mut self, lead: Lead) {
+        let (now, random) = (self.now, &mut |out: &mut [u8]| self.entropy.fill(out));
+        let actions = self.broadcaster.new_mtk(lead, now, random).unwrap();
+        self.broadcast(actions);
+    }
+
+    /// One datagram of the group arrives at one client.
+    pub(crate) fn hear(&mut self, name: &str, datagram: &[u8], sink: &mut impl FnMut(Event<'_>)) {
+        let (now, source) = (self.now, address(200));
+        let client = self.client(name);
+        let mut bytes = datagram.to_vec();
+        let datagram = Datagram { port: client.port, source, truncated: false, bytes: &mut bytes };
+        client.receiver.run_batch(&mut [datagram], now, sink);
     }
 
     /// Calls the server and does what it asks for.
@@ -158,6 +180,15 @@ impl World {
                 let heard = &mut client.heard;
                 client.receiver.tick(now, &mut |event| note(&event, heard));
             }
+        }
+    }
+
+    /// Lets time pass without media.
+    pub(crate) fn idle(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = (self.now + Duration::from_millis(250)).min(end);
+            self.poll();
         }
     }
 
@@ -210,7 +241,12 @@ impl World {
     pub(crate) fn broadcast(&mut self, actions: Vec<BroadcastAction>) {
         for action in actions {
             match action {
-                BroadcastAction::SendKeyMessage(octets) => self.multicast(&octets),
+                BroadcastAction::SendKeyMessage(octets) => {
+                    self.multicast(&octets);
+                    if !self.key_messages.contains(&octets) {
+                        self.key_messages.push(octets);
+                    }
+                }
                 BroadcastAction::InForce { mki } => {
                     let (msk_id, _) = mki.split_mbms().unwrap();
                     self.first_packet_under.entry(msk_id).or_insert(self.packets + 1);
@@ -229,7 +265,7 @@ impl World {
     /// An MSK message travels to its client, and the verification message back.
     fn deliver(&mut self, message: MskMessage) {
         let MskMessage { client, to, msk_id, deletes, counter, octets, .. } = message;
-        let sent = Sent { client, msk_id, deletes, counter, at: self.now, octets };
+        let sent = Sent { client, msk_id, deletes, counter, octets };
         self.sent.push(sent.clone());
         let client = self.clients.get_mut(&sent.client).unwrap();
         if client.loses_msks {
@@ -298,7 +334,7 @@ impl World {
     /// The packets that a client has not decrypted, from packet `first` on.
     pub(crate) fn missed(&mut self, name: &str, first: u32) -> Vec<u32> {
         let packets = self.packets;
-        let heard = &self.client(name).heard;
+        let heard: HashSet<_> = self.client(name).heard.iter().copied().collect();
         (first..=packets).filter(|packet| !heard.contains(packet)).collect()
     }
 }
@@ -330,7 +366,7 @@ fn note(event: &Event<'_>, heard: &mut Vec<u32>) {
     }
 }
 
-fn rtp(number: u32) -> Vec<u8> {
+pub(crate) fn rtp(number: u32) -> Vec<u8> {
     let [.., high, low] = number.to_be_bytes();
     let mut packet = vec![0x80, 97, high, low];
     packet.extend((number * 160).to_be_bytes());

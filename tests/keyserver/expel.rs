@@ -1,14 +1,12 @@
 //! Fear: an expelled client goes on listening, or somebody else stops hearing.
 
-mod talk_group;
-
+use crate::world::{FRAME, World, msk, secs};
 use mcast_srtp::{broadcast::Lead, keyserver::UpdateCause};
-use talk_group::{FRAME, World, msk, secs};
 
 #[test]
 fn expelled_client_hears_nothing_after_the_switch_and_nobody_else_loses_a_packet() {
     let mut world = World::new(&["c1", "c2", "c3"]);
-    ["c1", "c2", "c3"].map(|name| world.join(name));
+    world.join_all(&["c1", "c2", "c3"]);
     world.run(secs(2));
     world.expel("c3");
     world.run(secs(20));
@@ -22,7 +20,7 @@ fn expelled_client_hears_nothing_after_the_switch_and_nobody_else_loses_a_packet
 #[test]
 fn all_have_confirmed_so_the_switch_is_early() {
     let mut world = World::new(&["c1", "c2"]);
-    ["c1", "c2"].map(|name| world.join(name));
+    world.join_all(&["c1", "c2"]);
     world.run(secs(1));
     world.expel("c2");
     assert_eq!(world.current(), msk(2));
@@ -32,7 +30,7 @@ fn all_have_confirmed_so_the_switch_is_early() {
 #[test]
 fn one_client_does_not_confirm_so_the_deadline_switches() {
     let mut world = World::new(&["c1", "c2", "c3"]);
-    ["c1", "c2", "c3"].map(|name| world.join(name));
+    world.join_all(&["c1", "c2", "c3"]);
     world.run(secs(1));
     world.client("c2").loses_msks = true;
     world.expel("c3");
@@ -61,7 +59,7 @@ fn last_member_is_expelled_and_the_switch_waits_for_nobody() {
 #[test]
 fn second_expulsion_during_an_update_brings_a_third_msk_that_neither_expelled_client_gets() {
     let mut world = World::new(&["c1", "c2", "c3", "c4"]);
-    ["c1", "c2", "c3", "c4"].map(|name| world.join(name));
+    world.join_all(&["c1", "c2", "c3", "c4"]);
     world.run(secs(1));
     world.client("c2").loses_answers = true; // keeps the update running
     world.expel("c3");
@@ -85,7 +83,7 @@ fn second_expulsion_during_an_update_brings_a_third_msk_that_neither_expelled_cl
 #[test]
 fn superseded_msk_is_deleted_first_so_that_the_one_on_the_air_is_not_driven_out() {
     let mut world = World::new(&["c1", "c2", "c3", "c4"]);
-    ["c1", "c2", "c3", "c4"].map(|name| world.join(name));
+    world.join_all(&["c1", "c2", "c3", "c4"]);
     world.run(secs(1));
     world.client("c2").loses_msks = true;
     world.expel("c3");
@@ -123,7 +121,7 @@ fn series_of_expulsions_does_not_put_off_the_first() {
 #[test]
 fn client_that_left_before_can_still_be_expelled_and_is_cut_off() {
     let mut world = World::new(&["c1", "c2"]);
-    ["c1", "c2"].map(|name| world.join(name));
+    world.join_all(&["c1", "c2"]);
     world.run(secs(1));
     world.leave("c2");
     world.run(secs(1));
@@ -137,7 +135,7 @@ fn client_that_left_before_can_still_be_expelled_and_is_cut_off() {
 #[test]
 fn expelled_client_cannot_join_until_it_is_readmitted() {
     let mut world = World::new(&["c1", "c2"]);
-    ["c1", "c2"].map(|name| world.join(name));
+    world.join_all(&["c1", "c2"]);
     world.expel("c2");
     let (channel, now) = (world.channel.clone(), world.now);
     let joined = world.server.join(&channel, &"c2".into(), now);
@@ -152,7 +150,7 @@ fn expelled_client_cannot_join_until_it_is_readmitted() {
 #[test]
 fn old_msk_is_destroyed_after_the_grace_period_and_no_earlier() {
     let mut world = World::new(&["c1", "c2"]);
-    ["c1", "c2"].map(|name| world.join(name));
+    world.join_all(&["c1", "c2"]);
     world.run(secs(1));
     world.expel("c2");
     let destroyed = "destroy 00170001".to_owned();
@@ -168,7 +166,7 @@ fn old_msk_is_destroyed_after_the_grace_period_and_no_earlier() {
 #[test]
 fn compromise_during_an_update_replaces_the_coming_msk_too() {
     let mut world = World::new(&["c1", "c2"]);
-    ["c1", "c2"].map(|name| world.join(name));
+    world.join_all(&["c1", "c2"]);
     world.client("c2").loses_msks = true;
     let channel = world.channel.clone();
     for cause in [UpdateCause::Command, UpdateCause::Command, UpdateCause::Compromise] {
