@@ -7,8 +7,18 @@
 //!                      └────────┘ expulsion meanwhile: another new MSK supersedes
 //! ```
 //!
-//! Membership change, lifetime, MTK IDs running out, command and compromise all come through
-//! [`Channel::update`].
+//! Membership change, lifetime, MTK IDs running out, command and compromise (D1) all come through
+//! [`Channel::update`]. Where D3 leaves a choice:
+//!
+//! - An expulsion or a compromise during an update starts over with another MSK, because the one
+//!   under way may be in the wrong hands. It is never used; clients that were sent it are told to
+//!   delete it first, since a third MSK of a group would drive out the one on the air. However
+//!   many supersede one another, the first switch is at most two deadlines away.
+//! - A leave during an update, with the policy to update, waits for the switch: all leaves until
+//!   then share one more update.
+//! - Lifetime, MTK IDs and command ask for nothing that an update under way does not bring.
+//! - A client that joins during an update gets the current MSK, so that it hears at once, then the
+//!   coming one. From the switch on the old MSK is sent to nobody.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

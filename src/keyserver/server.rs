@@ -227,6 +227,9 @@ impl KeyServer {
         now: Instant,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<Action>, Error> {
+        if clients.is_empty() {
+            return Ok(Vec::new());
+        }
         for client in clients {
             self.strike_off(channel, client)?;
             self.channel_mut(channel)?.expelled.insert(client.clone());

@@ -1,0 +1,14 @@
+//! Key server and broadcaster against receivers, one module for each thing an operator fears. No
+//! sockets, no clocks: see [`world`].
+
+mod broadcaster;
+mod confirmation;
+mod counters;
+mod expel;
+mod join;
+mod leave;
+mod membership;
+mod mtk_ids;
+mod restart;
+mod sdp;
+mod world;

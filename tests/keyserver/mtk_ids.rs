@@ -1,0 +1,66 @@
+//! Fear: MTK IDs or key numbers run out, and the group falls silent or an identifier comes twice.
+
+use mcast_srtp::{
+    broadcast::BroadcastTiming,
+    ids::MtkId,
+    keys::Interval,
+    keyserver::{KeyServer, Timing},
+};
+
+use crate::world::{World, msk, secs};
+
+fn world_with_ids(high: u16) -> World {
+    let mut timing = BroadcastTiming::default();
+    timing.mtk_period = Some(secs(1));
+    timing.mtk_ids_low = 4;
+    World::with(&["c1", "c2"], Timing::default(), timing, |spec| {
+        spec.mtk_ids = Interval { low: MtkId(0), high: MtkId(high) };
+    })
+}
+
+#[test]
+fn msk_is_updated_before_the_last_mtk_id_and_nobody_notices() {
+    let mut world = world_with_ids(20);
+    world.join_all(&["c1", "c2"]);
+    world.run(secs(60));
+    let updates: Vec<_> = world.log.iter().filter(|line| line.ends_with("mtk_ids")).collect();
+    assert!((3..=5).contains(&updates.len()), "{updates:?}");
+    assert!(world.missed("c1", 1).is_empty() && world.missed("c2", 1).is_empty());
+}
+
+#[test]
+fn lifetime_of_the_msk_is_kept() {
+    let broadcast = BroadcastTiming::default();
+    let mut world = World::with(&["c1"], Timing::default(), broadcast, |spec| {
+        spec.msk_lifetime = Some(secs(60));
+    });
+    world.join("c1");
+    world.run(secs(60 * 3 + 1));
+    assert_eq!(world.current(), msk(4));
+    assert!(world.missed("c1", 1).is_empty());
+}
+
+#[test]
+fn last_key_number_is_told_and_the_expelled_gets_nothing_all_the_same() {
+    let mut world = World::new(&["c1", "c2"]);
+    world.join_all(&["c1", "c2"]);
+    let mut state = world.server.state(world.now);
+    state.key_numbers[0].2 = 0xffff;
+    (world.server, _) = KeyServer::restore(Timing::default(), state, world.now).unwrap();
+    let (channel, now) = (world.channel.clone(), world.now);
+    let expelled = world.server.expel(&channel, &["c2".into()], now, &mut |out| out.fill(1));
+    assert!(expelled.unwrap_err().to_string().contains("another key group"));
+    assert!(world.server.join(&channel, &"c2".into(), now).is_err());
+    assert_eq!(world.server.members(&channel).count(), 1);
+}
+
+#[test]
+fn key_numbers_of_a_closed_channel_stay_used() {
+    let mut world = World::new(&["c1"]);
+    let (channel, now) = (world.channel.clone(), world.now);
+    let spec = world.server.state(now).channels[0].spec.clone();
+    world.server.close_channel(&channel).unwrap();
+    assert!(world.server.close_channel(&channel).is_err());
+    world.server.open_channel(&channel, spec, now, &mut |out| out.fill(1)).unwrap();
+    assert_eq!(world.current(), msk(2));
+}

@@ -1,0 +1,401 @@
+//! A talk group without sockets and clocks: key server, broadcaster, and receivers as clients. Time
+//! is stepped; messages arrive at once unless a client is told to lose them.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mcast_srtp::{
+    Reject,
+    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelId, Lead},
+    group::{GroupSpec, Interface, MediaSpec, RtcpPlace},
+    ids::{KeyDomainId, MskId, Ssrc},
+    keys::{Muk, MukId},
+    keyserver::{
+        Action, ChannelSpec, ClientId, KeyServer, MskMessage, Reach, Route, Sender, Timing,
+    },
+    rx::{Datagram, Event, PortId, Receiver},
+    secret::Secret,
+};
+
+pub(crate) const DOMAIN: KeyDomainId = KeyDomainId([0x00, 0xf1, 0x10]);
+pub(crate) const KEY_GROUP: u16 = 0x0017;
+pub(crate) const TALKER: Ssrc = Ssrc(0xcafe_0001);
+
+/// Between two media packets.
+pub(crate) const FRAME: Duration = Duration::from_millis(20);
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) channel: ChannelId,
+    pub(crate) server: KeyServer,
+    pub(crate) broadcaster: Broadcaster,
+    pub(crate) clients: BTreeMap<ClientId, Client>,
+    /// Every MSK message that left the server.
+    pub(crate) sent: Vec<Sent>,
+    /// Everything else the server asked for, in words.
+    pub(crate) log: Vec<String>,
+    /// Media packets sent so far; packet n carries n.
+    pub(crate) packets: u32,
+    /// Every distinct MTK message that left the broadcaster.
+    pub(crate) key_messages: Vec<Arc<[u8]>>,
+    /// The packet with which each MSK came into force.
+    pub(crate) first_packet_under: BTreeMap<MskId, u32>,
+    entropy: Entropy,
+}
+
+/// An MSK message that left the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) client: ClientId,
+    pub(crate) msk_id: MskId,
+    pub(crate) deletes: bool,
+    pub(crate) counter: u32,
+    pub(crate) octets: Vec<u8>,
+}
+
+/// A PoC client: a receiver, and what the network does to it.
+pub(crate) struct Client {
+    pub(crate) receiver: Receiver,
+    pub(crate) loses_msks: bool,
+    pub(crate) loses_answers: bool,
+    /// The packets it decrypted.
+    pub(crate) heard: Vec<u32>,
+    port: PortId,
+}
+
+impl World {
+    /// An open channel and clients on the roster, none of which has joined.
+    pub(crate) fn new(clients: &[&str]) -> Self {
+        Self::with(clients, Timing::default(), BroadcastTiming::default(), |_| ())
+    }
+
+    pub(crate) fn with(
+        clients: &[&str],
+        timing: Timing,
+        broadcast: BroadcastTiming,
+        adjust: impl FnOnce(&mut ChannelSpec),
+    ) -> Self {
+        let channel = ChannelId::from("group 17");
+        let mut world = Self {
+            now: Instant::now(),
+            server: KeyServer::new(timing),
+            broadcaster: Broadcaster::new(&channel, broadcast),
+            channel: channel.clone(),
+            clients: BTreeMap::new(),
+            sent: Vec::new(),
+            log: Vec::new(),
+            packets: 0,
+            key_messages: Vec::new(),
+            first_packet_under: BTreeMap::new(),
+            entropy: Entropy(1),
+        };
+        for (place, name) in clients.iter().enumerate() {
+            world.add_client(name, u8::try_from(place).unwrap());
+        }
+        let mut spec = ChannelSpec::new(DOMAIN, KEY_GROUP);
+        adjust(&mut spec);
+        world.command(|server, now, random| server.open_channel(&channel, spec, now, random));
+        world
+    }
+
+    fn add_client(&mut self, name: &str, place: u8) {
+        let (id, reach) = (ClientId::from(name), Reach::Udp(address(place)));
+        self.server.add_client(&id, muk_id(name), muk(place), reach).unwrap();
+        let mut receiver = Receiver::default();
+        receiver.insert_muk(muk_id(name), muk(place)).unwrap();
+        let media = MediaSpec::rtp("239.10.0.17".parse().unwrap(), 49170).with_rtcp(RtcpPlace::Mux);
+        let spec = GroupSpec::new("17", Interface::Any).with_media(media).with_mikey_port(None);
+        let port = receiver.add_group(&spec).unwrap().sockets[0].1;
+        let (heard, loses_msks, loses_answers) = (Vec::new(), false, false);
+        self.clients.insert(id, Client { receiver, loses_msks, loses_answers, heard, port });
+    }
+
+    pub(crate) fn client(&mut self, name: &str) -> &mut Client {
+        self.clients.get_mut(&ClientId::from(name)).unwrap()
+    }
+
+    pub(crate) fn join(&mut self, name: &str) {
+        let channel = self.channel.clone();
+        self.command(|server, now, _| server.join(&channel, &name.into(), now));
+    }
+
+    pub(crate) fn join_all(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| self.join(name));
+    }
+
+    pub(crate) fn leave(&mut self, name: &str) {
+        let channel = self.channel.clone();
+        self.command(|server, now, random| server.leave(&channel, &name.into(), now, random));
+    }
+
+    pub(crate) fn expel(&mut self, name: &str) {
+        let channel = self.channel.clone();
+        self.command(|server, now, random| server.expel(&channel, &[name.into()], now, random));
+    }
+
+    pub(crate) fn new_mtk(&mut self, lead: Lead) {
+        let (now, random) = (self.now, &mut |out: &mut [u8]| self.entropy.fill(out));
+        let actions = self.broadcaster.new_mtk(lead, now, random).unwrap();
+        self.broadcast(actions);
+    }
+
+    /// One datagram of the group arrives at one client.
+    pub(crate) fn hear(&mut self, name: &str, datagram: &[u8], sink: &mut impl FnMut(Event<'_>)) {
+        let (now, source) = (self.now, address(200));
+        let client = self.client(name);
+        let mut bytes = datagram.to_vec();
+        let datagram = Datagram { port: client.port, source, truncated: false, bytes: &mut bytes };
+        client.receiver.run_batch(&mut [datagram], now, sink);
+    }
+
+    /// Calls the server and does what it asks for.
+    pub(crate) fn command(
+        &mut self,
+        call: impl FnOnce(
+            &mut KeyServer,
+            Instant,
+            &mut dyn FnMut(&mut [u8]),
+        ) -> Result<Vec<Action>, mcast_srtp::Error>,
+    ) {
+        let now = self.now;
+        let actions =
+            call(&mut self.server, now, &mut |out: &mut [u8]| self.entropy.fill(out)).unwrap();
+        self.carry_out(actions);
+    }
+
+    /// Lets time pass: one media packet every [`FRAME`], polls whenever something is due.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += FRAME;
+            self.poll();
+            self.send_media();
+            self.tell_streams();
+            let now = self.now;
+            for client in self.clients.values_mut() {
+                let heard = &mut client.heard;
+                client.receiver.tick(now, &mut |event| note(&event, heard));
+            }
+        }
+    }
+
+    /// Lets time pass without media.
+    pub(crate) fn idle(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = (self.now + Duration::from_millis(250)).min(end);
+            self.poll();
+        }
+    }
+
+    pub(crate) fn poll(&mut self) {
+        if self.server.next_deadline().is_some_and(|due| due <= self.now) {
+            let actions = self.server.poll(self.now, &mut |out: &mut [u8]| self.entropy.fill(out));
+            self.carry_out(actions);
+        }
+        if self.broadcaster.next_deadline().is_some_and(|due| due <= self.now) {
+            let actions =
+                self.broadcaster.poll(self.now, &mut |out: &mut [u8]| self.entropy.fill(out));
+            self.broadcast(actions);
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::SendMsk(message) => self.deliver(message),
+                Action::HandToBroadcaster(parameters) => {
+                    self.broadcaster.hand_over(parameters).unwrap();
+                }
+                Action::SwitchTo { msk_id, .. } => {
+                    self.log.push(format!("switch {msk_id}"));
+                    let (now, lead) = (self.now, Lead::Usual);
+                    let random = &mut |out: &mut [u8]| self.entropy.fill(out);
+                    let actions = self.broadcaster.switch_to(msk_id, lead, now, random).unwrap();
+                    self.broadcast(actions);
+                }
+                Action::Destroy { msk_id, .. } => {
+                    self.log.push(format!("destroy {msk_id}"));
+                    assert!(
+                        self.broadcaster.destroy(msk_id).unwrap_or(false) || self.unused(msk_id)
+                    );
+                }
+                Action::UpdateBegun { msk_id, cause, .. } => {
+                    self.log.push(format!("update {msk_id} {cause}"));
+                }
+                Action::Confirmed { client, msk_id, .. } => {
+                    self.log.push(format!("{client} holds {msk_id}"));
+                }
+                Action::GaveUp { client, msk_id, why, .. } => {
+                    self.log.push(format!("gave up {client} {msk_id}: {why}"));
+                }
+                other => self.log.push(format!("{other:?}")),
+            }
+        }
+    }
+
+    pub(crate) fn broadcast(&mut self, actions: Vec<BroadcastAction>) {
+        for action in actions {
+            match action {
+                BroadcastAction::SendKeyMessage(octets) => {
+                    self.multicast(&octets);
+                    if !self.key_messages.contains(&octets) {
+                        self.key_messages.push(octets);
+                    }
+                }
+                BroadcastAction::InForce { mki } => {
+                    let (msk_id, _) = mki.split_mbms().unwrap();
+                    self.first_packet_under.entry(msk_id).or_insert(self.packets + 1);
+                }
+                BroadcastAction::MtkIdsLow { msk_id, .. } => {
+                    let channel = self.channel.clone();
+                    self.command(|server, now, random| {
+                        server.mtk_ids_low(&channel, msk_id, now, random)
+                    });
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// An MSK message travels to its client, and the verification message back.
+    fn deliver(&mut self, message: MskMessage) {
+        let MskMessage { client, to, msk_id, deletes, counter, octets, .. } = message;
+        let sent = Sent { client, msk_id, deletes, counter, octets };
+        self.sent.push(sent.clone());
+        let client = self.clients.get_mut(&sent.client).unwrap();
+        if client.loses_msks {
+            return;
+        }
+        let event = client.receiver.key_message(&sent.octets, self.now).unwrap();
+        let Some(answer) = event.verification().filter(|_| !client.loses_answers) else { return };
+        let from = match to {
+            Route::Udp(address) => Sender::Address(address),
+            Route::SdpOffer | Route::SdpAnswer => Sender::Client(&sent.client),
+        };
+        let actions = self.server.receive(answer, from, self.now).unwrap();
+        self.carry_out(actions);
+    }
+
+    /// One media packet, if a traffic key is in force.
+    fn send_media(&mut self) {
+        if self.broadcaster.mki().is_none() {
+            return;
+        }
+        self.packets += 1;
+        let mut packet = rtp(self.packets);
+        let before = self.broadcaster.mki().copied();
+        self.broadcaster.protect_rtp(&mut packet, self.now).unwrap();
+        let mki = self.broadcaster.mki().copied().filter(|mki| before != Some(*mki));
+        if let Some((msk_id, _)) = mki.and_then(|mki| mki.split_mbms()) {
+            self.first_packet_under.entry(msk_id).or_insert(self.packets);
+        }
+        self.multicast(&packet);
+    }
+
+    /// Every client on the group gets the datagram, whether it is a member or not.
+    fn multicast(&mut self, datagram: &[u8]) {
+        let (now, source) = (self.now, address(200));
+        for client in self.clients.values_mut() {
+            let (port, heard) = (client.port, &mut client.heard);
+            let mut bytes = datagram.to_vec();
+            let datagram = Datagram { port, source, truncated: false, bytes: &mut bytes };
+            client.receiver.run_batch(&mut [datagram], now, &mut |event| note(&event, heard));
+        }
+    }
+
+    fn tell_streams(&mut self) {
+        self.server.set_streams(&self.channel, &self.broadcaster.streams()).unwrap();
+    }
+
+    fn unused(&self, msk_id: MskId) -> bool {
+        !self.log.contains(&format!("switch {msk_id}"))
+    }
+
+    pub(crate) fn current(&self) -> MskId {
+        self.server.current_msk(&self.channel).unwrap()
+    }
+
+    pub(crate) fn confirmed(&self, name: &str) -> Option<MskId> {
+        let mut members = self.server.members(&self.channel);
+        members.find(|(client, _)| client.as_str() == name).and_then(|(_, msk_id)| msk_id)
+    }
+
+    /// MSK numbers that left the server for a client, deletions as negative ones.
+    pub(crate) fn sent_to(&self, name: &str) -> Vec<i32> {
+        let to_client = self.sent.iter().filter(|sent| sent.client.as_str() == name);
+        to_client.map(|s| i32::from(s.msk_id.number) * if s.deletes { -1 } else { 1 }).collect()
+    }
+
+    /// The packets that a client has not decrypted, from packet `first` on.
+    pub(crate) fn missed(&mut self, name: &str, first: u32) -> Vec<u32> {
+        let packets = self.packets;
+        let heard: HashSet<_> = self.client(name).heard.iter().copied().collect();
+        (first..=packets).filter(|packet| !heard.contains(packet)).collect()
+    }
+}
+
+impl Client {
+    /// Key numbers of the MSKs it holds, in order of arrival.
+    pub(crate) fn holds(&self) -> Vec<u16> {
+        self.receiver.plane().store().msks().map(|held| held.msk_id.number).collect()
+    }
+}
+
+pub(crate) fn msk(number: u16) -> MskId {
+    MskId { group: KEY_GROUP, number }
+}
+
+pub(crate) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A MIKEY message to a client that nobody has touched: what the receiver says to it.
+pub(crate) fn receive(world: &mut World, name: &str, octets: &[u8]) -> Result<(), Reject> {
+    let now = world.now;
+    world.client(name).receiver.key_message(octets, now).map(drop)
+}
+
+fn note(event: &Event<'_>, heard: &mut Vec<u32>) {
+    if let Event::Media(media) = event {
+        heard.push(u32::from_be_bytes(media.payload.try_into().unwrap()));
+    }
+}
+
+pub(crate) fn rtp(number: u32) -> Vec<u8> {
+    let [.., high, low] = number.to_be_bytes();
+    let mut packet = vec![0x80, 97, high, low];
+    packet.extend((number * 160).to_be_bytes());
+    packet.extend(TALKER.0.to_be_bytes());
+    packet.extend(number.to_be_bytes());
+    packet
+}
+
+fn address(place: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, place], 2269))
+}
+
+pub(crate) fn muk_id(name: &str) -> MukId {
+    MukId { idi: "bmsc.example".to_owned(), idr: format!("{name}@bsf.example") }
+}
+
+pub(crate) fn muk(place: u8) -> Muk {
+    Muk(Secret::new([place.wrapping_add(1); 32]))
+}
+
+/// Octets that do not repeat; that is all a test needs of randomness.
+pub(crate) struct Entropy(pub u64);
+
+impl Entropy {
+    pub(crate) fn fill(&mut self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(8) {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let mixed = self.0 ^ (self.0 >> 29);
+            chunk.copy_from_slice(&mixed.to_be_bytes()[..chunk.len()]);
+        }
+    }
+}
