@@ -203,6 +203,25 @@ fn third_msk_drives_out_the_first_but_not_the_traffic_key_on_the_air() {
 }
 
 #[test]
+fn key_message_of_one_group_repeated_on_another_silences_neither() {
+    let (a, b) = (Keys::of_group(0xa), Keys::of_group(0xb));
+    let (mut client, now) = (Client::new(), Instant::now());
+    let (_, ports_of_b) = client.add_group(18);
+    for (counter, keys, ports) in [(1, a, client.ports), (2, b, ports_of_b)] {
+        client.receiver.key_message(&keys.msk_message(1, counter), now).unwrap();
+        client.receive(ports.keys, &keys.mtk_message(1, 1), now);
+        client.receive(ports.media, &media(&keys.traffic_key(1, 1), TALKER, 1), now);
+    }
+    assert_eq!(client.indexes(), [1, 1]);
+    // Somebody without any key takes the message from the air and sends it to the other group.
+    client.receive(ports_of_b.keys, &a.mtk_message(1, 1), now);
+    client.receive(client.ports.keys, &b.mtk_message(1, 1), now);
+    client.receive(client.ports.media, &media(&a.traffic_key(1, 1), TALKER, 2), now);
+    client.receive(ports_of_b.media, &media(&b.traffic_key(1, 1), TALKER, 2), now);
+    assert_eq!(client.indexes(), [1, 1, 2, 2]);
+}
+
+#[test]
 fn rollover_counters_of_a_forged_msk_message_are_not_believed() {
     const WRONG: &[CryptoSession] = &[CryptoSession { roc: Roc(77), ..ANY_STREAM }];
     let keys = Keys::default();
