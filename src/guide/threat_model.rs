@@ -21,6 +21,7 @@
 //! | forged packet under a known MKI | one authentication | none needed |
 //! | forged packet of an unknown SSRC | one authentication, and rollover counter trials within a budget a batch | `StreamLimits::roc_trials_per_batch` |
 //! | packet of an unknown MKI | a copy into the hold-back | `Limits::held_packets`, `held_octets`, `held_packets_per_group`, `hold_time` |
+//! | MTK message of another group, repeated on this one's address | the other group's keys are tried here as well, unless the description of this one names its key group | four key groups |
 //! | forged MIKEY message | a copy to the key thread, one key derivation and MAC there | length of the key queue |
 //!
 //! Nobody outside a group can create a stream's state, move an index, use up a counter of a key, or

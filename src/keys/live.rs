@@ -90,11 +90,13 @@ impl LiveKeys {
         Retired { any: any || !msks.is_empty(), msks }
     }
 
-    /// The ring of these keys, with keys given by hand behind them.
-    pub(super) fn ring(&self, fixed: &[Arc<TrafficKey>]) -> KeyRing {
-        let keys = self.keys.iter().map(|live| &live.key).chain(fixed).cloned().collect();
-        let ring = KeyRing::new(keys).with_announced(self.announced.clone());
-        self.retired.iter().fold(ring, |ring, (msk, lowest)| ring.with_retired(*msk, *lowest))
+    /// The ring of some key groups, in general one, with keys given by hand behind them.
+    pub(super) fn ring(of: &[&Self], fixed: &[Arc<TrafficKey>]) -> KeyRing {
+        let keys = of.iter().flat_map(|live| &live.keys).map(|live| &live.key).chain(fixed);
+        let announced = of.iter().flat_map(|live| &live.announced).copied().collect();
+        let ring = KeyRing::new(keys.cloned().collect()).with_announced(announced);
+        let retired = of.iter().flat_map(|live| &live.retired);
+        retired.fold(ring, |ring, (msk, lowest)| ring.with_retired(*msk, *lowest))
     }
 
     /// Names and use of the keys, newest first.

@@ -112,7 +112,9 @@ type KeyGroupId = (KeyDomainId, u16);
 struct Group {
     /// The key domain its description binds it to (mbms-keys K22).
     domain: Option<KeyDomainId>,
-    key_group: Option<KeyGroupId>,
+    /// Whose keys its packets may name: the key group of its description, or else those of the MTK
+    /// messages seen on its address, the latest last.
+    key_groups: Vec<KeyGroupId>,
     /// Bound by its description, not by an MTK message seen on its address.
     announced: bool,
     /// Keys given by hand.
@@ -192,7 +194,7 @@ impl KeyPlane {
     ///
     /// # Errors
     /// The verdict of the message; nothing has changed then, except that an identical repeat of an
-    /// accepted MTK message tells which keys the packets of `from` will name.
+    /// accepted MTK message tells which keys the packets of `from` may name.
     pub fn receive(
         &mut self,
         from: Option<GroupId>,
@@ -291,7 +293,10 @@ impl KeyPlane {
         Ok(KeyEvent::Mtk { mki })
     }
 
-    /// Ties a talk group to the key group its packets will name.
+    /// Ties a talk group to a key group that its packets will name.
+    ///
+    /// Anybody can repeat an MTK message on the address of another group, so a key group that was
+    /// only seen there comes beside those known before and drives none of them out.
     fn bind(&mut self, group: GroupId, key_group: KeyGroupId, announced: bool) {
         let Some(entry) = self.groups.get_mut(&group) else { return };
         let foreign = entry.domain.is_some_and(|domain| domain != key_group.0);
@@ -299,27 +304,30 @@ impl KeyPlane {
             return;
         }
         entry.announced = announced;
-        if entry.key_group != Some(key_group) {
-            entry.key_group = Some(key_group);
+        let known = entry.key_groups.contains(&key_group);
+        entry.key_groups.retain(|id| *id != key_group && !announced);
+        if entry.key_groups.len() >= KEY_GROUPS_SEEN {
+            entry.key_groups.remove(0);
+        }
+        entry.key_groups.push(key_group);
+        if !known || announced {
             self.changed.insert(group);
         }
     }
 
     /// Every talk group of a key group gets a new ring with the next publish.
     fn mark(&mut self, key_group: KeyGroupId) {
-        let users = self.groups.iter().filter(|(_, group)| group.key_group == Some(key_group));
+        let users = self.groups.iter().filter(|(_, group)| group.key_groups.contains(&key_group));
         self.changed.extend(users.map(|(id, _)| *id));
     }
 
     fn ring(&self, group: &Group, built: &mut BTreeMap<KeyGroupId, Arc<KeyRing>>) -> Arc<KeyRing> {
-        let live = group.key_group.and_then(|id| Some((id, self.live.get(&id)?)));
-        match live {
+        let live: Vec<_> = group.key_groups.iter().filter_map(|id| self.live.get(id)).collect();
+        let ring = || Arc::new(LiveKeys::ring(&live, &group.fixed));
+        match *group.key_groups {
             // Groups that share a key group share the ring.
-            Some((id, live)) if group.fixed.is_empty() => {
-                Arc::clone(built.entry(id).or_insert_with(|| Arc::new(live.ring(&[]))))
-            }
-            Some((_, live)) => Arc::new(live.ring(&group.fixed)),
-            None => Arc::new(KeyRing::new(group.fixed.clone())),
+            [id] if group.fixed.is_empty() => Arc::clone(built.entry(id).or_insert_with(ring)),
+            _ => ring(),
         }
     }
 }
@@ -339,7 +347,11 @@ impl KeyPlane {
     /// The traffic keys of a talk group, newest first.
     #[must_use]
     pub fn live_keys(&self, group: GroupId) -> Vec<LiveKey> {
-        let key_group = self.groups.get(&group).and_then(|group| group.key_group);
-        key_group.and_then(|id| self.live.get(&id)).map(LiveKeys::list).unwrap_or_default()
+        let key_groups = self.groups.get(&group).map(|group| &group.key_groups);
+        let live = key_groups.into_iter().flatten().filter_map(|id| self.live.get(id));
+        live.flat_map(LiveKeys::list).collect()
     }
 }
+
+/// Key groups whose MTK messages may be seen on the address of one talk group.
+const KEY_GROUPS_SEEN: usize = 4;

@@ -1,0 +1,11 @@
+//! What an operator fears, one module each.
+//!
+//! Most of them run without sockets and clocks: octets and instants in, packets and verdicts out.
+
+mod air;
+mod client;
+mod group;
+
+mod expel;
+mod forged_keys;
+mod reordering;
