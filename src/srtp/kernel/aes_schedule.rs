@@ -40,7 +40,12 @@ impl Schedule {
         unsafe { _mm_load_si128((&raw const self.rounds[index]).cast()) }
     }
 
-    /// The key it was expanded from: the schedule begins with it.
+    /// Octets of the key it was expanded from.
+    pub(super) fn key_len(&self) -> usize {
+        4 * (self.last - 6)
+    }
+
+    /// That key, with more behind it: the schedule begins with it.
     pub(super) fn key(&self) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         for (octets, round) in key.as_chunks_mut().0.iter_mut().zip(&self.rounds) {
@@ -77,7 +82,7 @@ impl Schedule {
             let before = words[i - 1];
             let mixed = if i % NK == 0 {
                 let constant = u32::from(round_constant);
-                round_constant = round_constant << 1 ^ (round_constant >> 7) * 0x1b;
+                round_constant = (round_constant << 1) ^ ((round_constant >> 7) * 0x1b);
                 substitute(before.rotate_right(8)) ^ constant
             } else if NK > 6 && i % NK == 4 {
                 substitute(before)

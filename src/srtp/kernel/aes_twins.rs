@@ -223,7 +223,11 @@ impl<'a> Packet<'a> {
         Self {
             key,
             // Now and then a counter that wraps.
-            iv: if seed % 5 == 0 { [0xff; 16] } else { noise(!seed, 16).try_into().unwrap() },
+            iv: if seed.is_multiple_of(5) {
+                [0xff; 16]
+            } else {
+                noise(!seed, 16).try_into().unwrap()
+            },
             aad: aad.map(|len| noise(seed ^ 0xaad, len)),
             offset: 12,
             data: plain.clone(),

@@ -14,7 +14,6 @@ use crate::srtp::Cipher;
 
 /// An expanded key: AES rounds, and for GCM the powers of the hash key. Erased on drop.
 pub struct CipherKey {
-    cipher: Cipher,
     /// Present wherever kernels can run: unless the processor has only [`Backend::Portable`].
     #[cfg(target_arch = "x86_64")]
     schedule: Option<Schedule>,
@@ -43,7 +42,6 @@ impl CipherKey {
             unsafe { Schedule::new(octets) }
         });
         let new = Self {
-            cipher,
             #[cfg(target_arch = "x86_64")]
             powers: schedule.as_ref().filter(|_| cipher.is_aead()).map(|schedule| {
                 // SAFETY: both sets of kernels have AES-NI and PCLMULQDQ.
@@ -76,9 +74,10 @@ impl CipherKey {
         self.portable.get_or_init(|| {
             #[cfg(target_arch = "x86_64")]
             {
-                let key = self.schedule().key();
-                let octets = KeyOctets::new(&key[..self.cipher.key_len()]);
-                Box::new(PortableKey::new(octets, self.cipher.is_aead()))
+                let schedule = self.schedule();
+                let key = schedule.key();
+                let octets = KeyOctets::new(&key[..schedule.key_len()]);
+                Box::new(PortableKey::new(octets, self.powers.is_some()))
             }
             #[cfg(not(target_arch = "x86_64"))]
             unreachable!("made with the key: there is no other back end")

@@ -76,9 +76,9 @@ fn last_whole<const KEYS: usize, const N: usize>(
 ) {
     let stream = keystream::<KEYS, N>(keys, &mut counters);
     let p = tail.as_mut_ptr();
-    for i in 0..N - 1 {
+    for (i, stream) in stream.iter().enumerate().take(N - 1) {
         // SAFETY: `tail` is longer than 64 (N - 1).
-        unsafe { xor_whole(p.add(64 * i), stream[i]) }
+        unsafe { xor_whole(p.add(64 * i), *stream) }
     }
     let mask = u64::MAX >> (64 * N - tail.len());
     // SAFETY: the mask selects the octets from 64 (N - 1) to the end of `tail`.
@@ -105,9 +105,9 @@ fn last_half<const KEYS: usize, const N: usize>(
     }
     half = _mm256_aesenclast_epi128(half, _mm512_castsi512_si256(keys[KEYS - 1]));
     let p = tail.as_mut_ptr();
-    for i in 0..N {
+    for (i, stream) in stream.iter().enumerate() {
         // SAFETY: `tail` is longer than 64 N.
-        unsafe { xor_whole(p.add(64 * i), stream[i]) }
+        unsafe { xor_whole(p.add(64 * i), *stream) }
     }
     let mask = u32::MAX >> (64 * N + 32 - tail.len());
     // SAFETY: the mask selects the octets from 64 N to the end of `tail`.

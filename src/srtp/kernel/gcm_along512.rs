@@ -5,8 +5,8 @@
 //! a chunk; products are computed between the rounds of AES, because other units do them.
 //!
 //! Safety: all loads and stores go through pointers into the text. Whole registers are moved only
-//! where that many octets are left; the last one goes through an octet mask, which neither reads nor
-//! writes what it masks out.
+//! where that many octets are left; the last two go through octet masks, which neither read nor
+//! write what they mask out.
 
 use std::{arch::x86_64::*, marker::PhantomData};
 
@@ -79,7 +79,7 @@ struct Packet<'a> {
     powers: &'a HashPowers,
     /// Counter block 1, its counting word little-endian.
     first: __m128i,
-    /// Hash of what lies before the chunk at hand, in lane 0, as long as its first block does not have it.
+    /// Hash of what lies before the chunk at hand, in lane 0.
     carry: __m512i,
     /// Of the chunk at hand.
     sum: Sum,
@@ -119,7 +119,7 @@ impl<'a> Packet<'a> {
         let text = Text::<N>::new(text);
         let mut stream = count(&mut counters);
         //= NIST SP 800-38D §7.1 step 6: counter block 1 masks the tag
-        const LANE_3: u8 = 0b1100_0000;
+        const LANE_3: __mmask8 = 0b1100_0000;
         let first = in_octet_order(_mm512_broadcast_i32x4(self.first));
         stream[N - 1] = _mm512_mask_mov_epi64(stream[N - 1], LANE_3, first);
         //= NIST SP 800-38D §7.1 step 5: the lengths in bits are the last block
@@ -177,7 +177,6 @@ impl<'a> Packet<'a> {
 }
 
 /// Text in N registers, of which the last may be partial or empty and the one before it partial.
-#[derive(Clone, Copy)]
 struct Text<'a, const N: usize> {
     start: *mut u8,
     len: usize,
@@ -188,7 +187,7 @@ impl<'a, const N: usize> Text<'a, N> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
     fn new(text: &'a mut [u8]) -> Self {
-        debug_assert!(text.len() > 64 * N.saturating_sub(2) && text.len() <= 64 * N || N == 1);
+        assert!((64 * N.saturating_sub(2)..=64 * N).contains(&text.len()), "registers of text");
         Self { start: text.as_mut_ptr(), len: text.len(), text: PhantomData }
     }
 
@@ -203,7 +202,7 @@ impl<'a, const N: usize> Text<'a, N> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
     fn load(&self, i: usize) -> __m512i {
         let p = self.start.wrapping_add(64 * i);
-        // SAFETY: the text is longer than 64 (N - 2) octets; behind that the mask selects its rest.
+        // SAFETY: the text fills all registers but the last two; there the mask selects what there is.
         unsafe {
             if i + 2 < N {
                 _mm512_loadu_si512(p.cast())

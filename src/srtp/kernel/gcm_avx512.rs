@@ -7,7 +7,8 @@
 //! ([`super::gcm_abreast512`]), and one packet at a time with all lanes along its text
 //! ([`super::gcm_along512`]).
 //!
-//! Safety: nothing here is unsafe; the two ways have arguments of their own. Constant time: branches depend on lengths, on which key is whose and on a packet's verdict, never on other octets.
+//! Safety: nothing here is unsafe; the two ways have arguments of their own. Constant time: branches
+//! depend on lengths, on which key is whose and on a packet's verdict, never on other octets.
 
 use super::{
     aes_portable::counter_block,
@@ -36,6 +37,7 @@ pub(super) fn open(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
 pub(super) fn seal(jobs: &mut [GcmJob<'_>]) {
     for jobs in jobs.chunks_mut(64) {
+        // Nobody asks: a tag that is made is right.
         let mut verdicts = [true; 64];
         let mut done = 0;
         while done < jobs.len() {

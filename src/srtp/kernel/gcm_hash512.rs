@@ -3,15 +3,14 @@
 //! Twin: RustCrypto's `ghash`, through [`super::aes_portable`]. The field is that of
 //! [`super::gcm_powers`].
 //!
-//! Safety: whole registers are read from arrays of their size; pieces of associated data are read
-//! through octet masks, which do not read what they mask out.
+//! Safety: short associated data is read through an octet mask, which does not read what it masks
+//! out.
 
 use std::arch::x86_64::*;
 
 use super::{
     aes_vaes::{first_octets, pin},
     cipher::GcmJob,
-    gcm_powers::HashPowers,
 };
 
 /// A sum of products not reduced yet: `low + middle x^64 + high x^128`, in four lanes.
@@ -84,6 +83,7 @@ pub(super) fn short(octets: &[u8]) -> __m128i {
     unsafe { _mm_maskz_loadu_epi8(mask, octets.as_ptr().cast()) }
 }
 
+/// Four blocks in a register.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn in_lanes([a, b, c, d]: [__m128i; 4]) -> __m512i {

@@ -14,7 +14,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// entries.
 ///
 /// Sixteen powers are a chunk of 256 octets between two reductions; the first has a block of
-/// associated data in front, the last the block of lengths behind. More would cost a key more than they save a packet.
+/// associated data in front, the last the block of lengths behind. More would cost a key more than
+/// they save a packet.
 #[derive(Zeroize, ZeroizeOnDrop)]
 #[repr(C, align(64))]
 pub(super) struct HashPowers([u128; 24]);
@@ -46,8 +47,8 @@ impl HashPowers {
     #[target_feature(enable = "sse2")]
     pub(super) fn one(&self, power: usize) -> __m128i {
         debug_assert!((1..=Self::MOST).contains(&power));
-        // SAFETY: with 1 <= power <= 18 one of the entries 2 to 19 of 24 is read.
-        unsafe { _mm_load_si128(self.0.as_ptr().add(ZERO - power).cast()) }
+        // SAFETY: one of the entries 2 to 20 of 24 is read.
+        unsafe { _mm_load_si128(self.0.as_ptr().add(ZERO - power.min(Self::MOST)).cast()) }
     }
 
     /// Four powers from `power` (1 to 18) down, zeros below 1.
@@ -55,8 +56,8 @@ impl HashPowers {
     #[target_feature(enable = "avx512f")]
     pub(super) fn four(&self, power: usize) -> __m512i {
         debug_assert!((1..=Self::MOST).contains(&power));
-        // SAFETY: with 1 <= power <= 18 entries 2 to 22 of 24 are read.
-        unsafe { _mm512_loadu_si512(self.0.as_ptr().add(ZERO - power).cast()) }
+        // SAFETY: four entries from one of 2 to 20 on are read, of 24.
+        unsafe { _mm512_loadu_si512(self.0.as_ptr().add(ZERO - power.min(Self::MOST)).cast()) }
     }
 }
 

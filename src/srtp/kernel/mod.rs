@@ -50,6 +50,9 @@ mod gcm_powers;
 pub(crate) mod hmac;
 mod hmac_portable;
 
+#[cfg(all(test, target_os = "linux", not(miri)))]
+#[expect(unsafe_code, reason = "pages that cannot be touched")]
+mod aes_edges;
 #[cfg(test)]
 mod aes_twins;
 #[cfg(test)]
