@@ -13,9 +13,8 @@ use mcast_srtp::{
     Reject,
     ids::{CsbId, KeyDomainId, MskId, MtkId, Roc, Ssrc},
     keys::{
-        CryptoSession, Interval, Msk, Mtk, Muk, MukId,
+        CryptoSession, Interval, KeyLimits, KeyStore, Msk, Mtk, Muk, MukId, Outcome,
         issue::{MskIssue, MtkIssue, open_verification, seal_msk, seal_mtk},
-        store::{KeyLimits, KeyStore, Outcome},
     },
     secret::{Secret, SecretBytes},
     srtp::Profile,
