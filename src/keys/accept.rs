@@ -19,7 +19,7 @@ pub(super) fn counter_is_newer(counter: u32, last: Option<u32>) -> Result<(), Re
 }
 
 /// The MTK ID lies within SEQl and SEQu of its MSK.
-//= TS 33.246 §6.5.4: SEQl <= SEQp <= SEQu (SEQl itself is accepted: mbms-keys K25)
+//= TS 33.246 §6.5.4: SEQl <= SEQp <= SEQu (SEQl itself is accepted: K25)
 pub(super) fn mtk_id_is_in_interval(mtk: MtkId, interval: Interval) -> Result<(), Reject> {
     let inside = (interval.low..=interval.high).contains(&mtk);
     if inside { Ok(()) } else { Err(Reject::MtkOutOfInterval) }
@@ -32,7 +32,7 @@ pub(super) fn mtk_id_is_newer(mtk: MtkId, last: Option<MtkId>) -> Result<(), Rej
 }
 
 /// An MTK message carries no RAND: it would change that of the group.
-//= mbms-keys K17
+//= K17
 pub(super) fn mtk_message_has_no_rand(message: &Message<'_>) -> Result<(), Reject> {
     if message.rand().is_none() { Ok(()) } else { Err(Reject::MikeyMalformed) }
 }
@@ -51,7 +51,7 @@ pub(super) fn interval_revokes(interval: Interval) -> bool {
 }
 
 /// Key data of an MSK message: one key of 16 to 32 octets with an interval.
-//= TS 33.246 §6.4.5.1; mbms-keys K12: any of the key types 0 to 3, a salt is ignored
+//= TS 33.246 §6.4.5.1; K12: any of the key types 0 to 3, a salt is ignored
 pub(super) fn key_data_is_one_msk(key_data: &[u8], rand: &[u8]) -> Result<(Msk, Interval), Reject> {
     let key = only_key(key_data)?;
     let Validity::Interval { from, to } = key.validity else { return Err(Reject::BadKeyData) };
@@ -65,7 +65,7 @@ pub(super) fn key_data_is_one_msk(key_data: &[u8], rand: &[u8]) -> Result<(Msk, 
 }
 
 /// Key data of an MTK message: one key and salt of the lengths that the policy asks for.
-//= TS 33.246 §6.4.5.3; mbms-keys K13, K14: a missing salt counts as zero
+//= TS 33.246 §6.4.5.3; K13, K14: a missing salt counts as zero
 pub(super) fn key_data_is_one_mtk(key_data: &[u8], profile: &Profile) -> Result<Mtk, Reject> {
     let key = only_key(key_data)?;
     let salt_fits = |salt: &[u8]| salt.len() == 14 || salt.len() == profile.cipher.salt_len();
@@ -83,7 +83,7 @@ fn only_key(key_data: &[u8]) -> Result<KeyData<'_>, Reject> {
     chain.only().filter(known).ok_or(Reject::BadKeyData)
 }
 
-/// SEQl or SEQu: 1 to 8 octets, big-endian (mbms-keys K3).
+/// SEQl or SEQu: 1 to 8 octets, big-endian (K3).
 fn bound(octets: &[u8]) -> Result<u64, Reject> {
     if !(1..=8).contains(&octets.len()) {
         return Err(Reject::BadKeyData);

@@ -52,7 +52,7 @@ impl Bootstrapped<'_> {
         match variant {
             Variant::Me => {
                 let ks_naf = self.naf_key(b"gba-me");
-                //= TS 33.246 Annex F (mbms-keys K1): MRK = KDF(Ks_NAF, "mbms-mrk")
+                //= TS 33.246 Annex F (K1): MRK = KDF(Ks_NAF, "mbms-mrk")
                 let mrk = kdf(ks_naf.expose(), FC_GBA, &[b"mbms-mrk"]);
                 UserKeys { muk: Muk(ks_naf), mrk }
             }

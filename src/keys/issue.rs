@@ -85,10 +85,10 @@ pub fn seal_msk(issue: &MskIssue<'_>, muk: &Muk) -> Result<Vec<u8>, Error> {
     encoder.timestamp(Timestamp::Counter(issue.counter)).rand(&issue.msk.rand);
     identities(&mut encoder, issue.muk_id);
     policy::write(&mut encoder, 0, &issue.profile);
-    //= mbms-keys K3: SEQl and SEQu are emitted with two octets
+    //= K3: SEQl and SEQu are emitted with two octets
     let (from, to) = (issue.interval.low.0.to_be_bytes(), issue.interval.high.0.to_be_bytes());
     let validity = Validity::Interval { from: &from, to: &to };
-    //= mbms-keys K12: the MSK travels as a TGK
+    //= K12: the MSK travels as a TGK
     let key = issue.msk.key.expose();
     let key_data = KeyData { key_type: KeyType::TGK, key, salt: None, validity }.encode()?;
     let keys = MessageKeys::derive(muk.0.expose(), &issue.msk.rand, issue.csb, Algorithms::MBMS)?;
@@ -96,7 +96,7 @@ pub fn seal_msk(issue: &MskIssue<'_>, muk: &Muk) -> Result<Vec<u8>, Error> {
 }
 
 /// An MSK message that asks the client to request the current MSK (solicited pull): Key Number 0 and
-/// no key data (mbms-keys K4).
+/// no key data (K4).
 ///
 /// # Errors
 /// [`Error::Invalid`] if a part is too long for its field.
@@ -127,7 +127,7 @@ pub fn seal_mtk(issue: &MtkIssue<'_>) -> Result<Vec<u8>, Error> {
     encoder.key_ids(issue.domain, issue.msk_id, Some(issue.mtk_id));
     encoder.timestamp(Timestamp::Counter(issue.counter));
     let salt = issue.mtk.salt.as_ref().map(SecretBytes::expose);
-    //= mbms-keys K13: TEK+SALT for streaming
+    //= K13: TEK+SALT for streaming
     let key_type = if salt.is_some() { KeyType::TEK_SALT } else { KeyType::TEK };
     let key = issue.mtk.key.expose();
     let key_data = KeyData { key_type, key, salt, validity: Validity::Always }.encode()?;
@@ -168,7 +168,7 @@ pub fn open_verification(
 }
 
 /// What the MAC of a verification message covers: the message without its MAC, the identities, and
-/// the counter it repeats (RFC 3830 §5.2; mikey M5).
+/// the counter it repeats (RFC 3830 §5.2; M5).
 pub(super) fn verified_pieces(message: &[u8], muk_id: &MukId, counter: u32) -> [Vec<u8>; 4] {
     [
         message.to_vec(),
@@ -182,7 +182,7 @@ fn msk_header(csb: CsbId, verify: bool, map: CsIdMapFields<'_>) -> Encoder {
     Encoder::new(&HeaderFields { csb, verify, map, ..HeaderFields::default() })
 }
 
-/// IDi and IDr (mbms-keys K15: an URI and a NAI).
+/// IDi and IDr (K15: an URI and a NAI).
 fn identities(encoder: &mut Encoder, muk_id: &MukId) {
     encoder.id(IdType::URI, muk_id.idi.as_bytes()).id(IdType::NAI, muk_id.idr.as_bytes());
 }

@@ -29,13 +29,13 @@ pub(super) fn algorithms(message: &Message<'_>, kemac: &Kemac<'_>) -> Algorithms
     Algorithms { prf: message.header().prf, encryption: kemac.encr_alg, mac: kemac.mac_alg }
 }
 
-/// The identities of an MSK message; both have to be there (mbms-keys K15).
+/// The identities of an MSK message; both have to be there (K15).
 pub(super) fn muk_id(message: &Message<'_>) -> Result<MukId, Reject> {
     let text = |octets: &[u8]| {
         std::str::from_utf8(octets).map(str::to_owned).map_err(|_| Reject::UnknownMuk)
     };
     let (idi, idr) = message.first_id().zip(message.second_id()).ok_or(Reject::UnknownMuk)?;
-    //= mbms-keys K15: IDi may carry the Ua security protocol identifier behind the FQDN
+    //= K15: IDi may carry the Ua security protocol identifier behind the FQDN
     let idi = idi.data.strip_suffix(&gba::UA_MBMS).unwrap_or(idi.data);
     Ok(MukId { idi: text(idi)?, idr: text(idr.data)? })
 }

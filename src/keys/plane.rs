@@ -110,7 +110,7 @@ type KeyGroupId = (KeyDomainId, u16);
 
 #[derive(Debug, Default)]
 struct Group {
-    /// The key domain its description binds it to (mbms-keys K22).
+    /// The key domain its description binds it to (K22).
     domain: Option<KeyDomainId>,
     /// Whose keys its packets may name: the key group of its description, or else those of the MTK
     /// messages seen on its address, the latest last.
@@ -168,7 +168,7 @@ impl KeyPlane {
 
     /// Takes a key message that came with the description of a group (RFC 4567), and binds the
     /// group to the key group it names. `Ok(None)`: it is older than what has been received since,
-    /// and its MSK is held, which is no fault (mbms-keys §8).
+    /// and its MSK is held, which is no fault.
     ///
     /// # Errors
     /// The verdict of the message.
@@ -233,7 +233,7 @@ impl KeyPlane {
         for (id, live) in &mut self.live {
             let retired = live.retire_unused(now, self.limits.grace);
             for msk in &retired.msks {
-                //= multicast-poc D3: the old MSK is destroyed after a grace period
+                //= D3: the old MSK is destroyed after a grace period
                 self.store.remove_msk(id.0, *msk);
             }
             if retired.any {
@@ -282,7 +282,7 @@ impl KeyPlane {
     fn accept_mtk(&mut self, accepted: &MtkAccepted, _now: Instant) -> Result<KeyEvent, Reject> {
         let MtkAccepted { domain, msk_id, mtk_id, mtk, profile, .. } = accepted;
         let mki = Mki::mbms(*msk_id, *mtk_id);
-        //= mbms-keys K14: a missing salt counts as zero
+        //= K14: a missing salt counts as zero
         let salt = mtk.salt.as_ref().map_or(&[][..], |salt| salt.expose());
         let profile = profile.with_mki_len(Mki::MBMS_LEN as u8);
         let key = TrafficKey::new(mki, profile, mtk.key.expose(), salt)

@@ -123,7 +123,7 @@ fn rcc(authentication: u8, rate: u32) -> Result<Option<Rcc>, Reject> {
     Ok(Some(Rcc { mode, rate: u16::try_from(rate).map_err(|_| UNSUPPORTED)? }))
 }
 
-/// A key derivation rate as a number (mikey M6), in as few octets as it needs.
+/// A key derivation rate as a number (M6), in as few octets as it needs.
 fn shortest(kdr: u32) -> Vec<u8> {
     let octets = kdr.to_be_bytes();
     let zeros = octets.iter().take(3).take_while(|octet| **octet == 0).count();

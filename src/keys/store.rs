@@ -1,7 +1,7 @@
 //! The receiving side: MUKs and MSKs held, one message in, one outcome out.
 //!
 //! Check, open, commit: a message is decoded, its counter and numbers are compared, its MAC is
-//! verified, and only then does anything here change (RFC 3830 §5.3; mbms-keys §5). No sockets, no
+//! verified, and only then does anything here change (RFC 3830 §5.3, TS 33.246 §6.4.6). No sockets, no
 //! time, no randomness. A refused repeat costs a comparison, a forged message one derivation.
 
 use std::{
@@ -56,7 +56,7 @@ pub struct KeyStore {
 #[derive(Debug)]
 struct HeldMuk {
     current: CountedMuk,
-    /// The key that `current` replaces, until a message under `current` verifies (mbms-keys K23).
+    /// The key that `current` replaces, until a message under `current` verifies (K23).
     former: Option<CountedMuk>,
 }
 
@@ -89,7 +89,7 @@ impl KeyStore {
     }
 
     /// Adds a client key. One that replaces another leaves it in place until the first message
-    /// under the new key verifies (mbms-keys K23).
+    /// under the new key verifies (K23).
     ///
     /// # Errors
     /// [`Error::Invalid`] if an identity is empty or [`KeyLimits::muks`] is reached.
@@ -172,7 +172,7 @@ impl KeyStore {
     }
 
     /// The last accepted counter of each client key, to be kept durably: a client that loses it can
-    /// be fed an old MSK message (mbms-keys K7).
+    /// be fed an old MSK message (K7).
     pub fn muk_counters(&self) -> impl Iterator<Item = (&MukId, Option<u32>)> {
         self.muks.iter().map(|(id, held)| (id, held.current.counter))
     }
@@ -199,7 +199,7 @@ impl KeyStore {
         let keys = held.authenticate(message, &kemac, counter, rand)?;
         let mut key_data = Zeroizing::new(kemac.encr_data.to_vec());
         keys.crypt(Timestamp::Counter(counter), &mut key_data);
-        //= mbms-keys K4: Key Number 0 is no key, whatever the key data holds
+        //= K4: Key Number 0 is no key, whatever the key data holds
         if msk_id.number == 0 {
             return Ok(Outcome::MskRequested { domain, key_group: msk_id.group });
         }
@@ -253,7 +253,7 @@ impl KeyStore {
         if let Some(held) = group.iter_mut().find(|held| held.msk_id == entry.msk_id) {
             let same = held.msk.key.same_as(&entry.msk.key) && held.msk.rand == entry.msk.rand;
             if same {
-                //= mbms-keys §5.2 step 8, K21: the interval is new, counters stay as they are
+                //= TS 33.246 §6.5.3, K21: the interval is new, counters stay as they are
                 held.interval = entry.interval;
                 held.profile = entry.profile;
                 held.sessions = entry.sessions;
@@ -302,7 +302,7 @@ impl KeyStore {
 }
 
 impl HeldMuk {
-    /// Steps 3 to 5 of mbms-keys §5.2: counter, MAC, and only then the counter moves.
+    /// TS 33.246 §6.4.6.1: counter, MAC, and only then the counter moves.
     fn authenticate(
         &mut self,
         message: &Message<'_>,
@@ -346,7 +346,7 @@ impl CountedMuk {
 }
 
 impl Entry {
-    /// Step 5 of mbms-keys §5.3. The keys are those of the last message if the bundle is the same,
+    /// TS 33.246 §6.4.6.2: the MAC. The keys are those of the last message if the bundle is the same,
     /// so that the usual cost is one HMAC over the message.
     fn authenticate(
         &mut self,

@@ -209,7 +209,7 @@ impl<F: Fn(Event<'_>)> KeyThread<F> {
         (self.callback)(Event::Key(&event));
     }
 
-    //= mbms-keys K6: the verification message goes where the MSK message came from
+    //= K6: the verification message goes where the MSK message came from
     fn answer(&self, message: &[u8], to: SocketAddr) {
         let Some(socket) = &self.socket else { return };
         match socket.send_to(message, to) {

@@ -55,7 +55,7 @@ fn media(
     Ok(())
 }
 
-/// All packets of a compound, or none if its lengths do not fit (srtp §1.4).
+/// All packets of a compound, or none if its lengths do not fit.
 fn compound(
     port: &Port,
     plain: &[u8],
@@ -80,7 +80,7 @@ fn rtcp(
     match packet.view()? {
         RtcpView::App(app) if app.name == burst::NAME => {
             let message = BurstPacket::parse(&app)?;
-            //= burst-control §4 rule 5: what only a client sends cannot come from the group
+            //= OMA PoC User Plane: what only a client sends cannot come from the group
             let event = BurstEvent::try_from(message.message)?;
             port.counters.burst.add(1);
             port.counters.ignored_octets.add(message.trailing.ignored() as u64);

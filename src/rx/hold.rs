@@ -1,4 +1,4 @@
-//! Packets whose key has not come yet, in memory allocated once (multicast-poc D4).
+//! Packets whose key has not come yet, in memory allocated once (D4).
 
 use std::{
     net::SocketAddr,

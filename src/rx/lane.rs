@@ -171,7 +171,7 @@ impl Lane {
             let Some(Some(port)) = self.ports.get(id.0) else { continue };
             let held = &mut self.hold;
             let verdict = match verdict {
-                //= multicast-poc D4: a packet may overtake its key message
+                //= D4: a packet may overtake its key message
                 Err(Reject::UnknownMki) => {
                     held.push(id, port.group.0, source, packet.bytes, now).map(|()| None)
                 }

@@ -36,7 +36,7 @@ impl KeyRing {
     }
 
     /// Adds the rollover counters that an MSK message announced for late joiners; SSRC 0 stands for
-    /// every stream (mbms-keys K18).
+    /// every stream (K18).
     #[must_use]
     pub fn with_announced(mut self, announced: Vec<(Ssrc, Roc)>) -> Self {
         self.announced = announced;

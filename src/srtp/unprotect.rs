@@ -196,7 +196,7 @@ impl Unprotector {
     /// The `n`-th index to try on the first packet of a stream, `None` when the tries are used up.
     ///
     /// Order: the announced rollover counter, its successor, its predecessor, then onwards; without
-    /// an announcement from 0 on (mbms-keys §6.2).
+    /// an announcement from 0 on (D5).
     pub(super) fn candidate(
         &self,
         n: u32,
@@ -230,7 +230,7 @@ impl Unprotector {
     ) -> Verdict {
         while let Some(index) = self.candidate(n, attempt, packet.keys) {
             if n > 0 {
-                //= mbms-keys §6.2: the successors are bounded, so that forged SSRCs stay cheap
+                //= D5: the successors are bounded, so that forged SSRCs stay cheap
                 let Some(left) = self.trials_left.checked_sub(1) else { break };
                 self.trials_left = left;
             }

@@ -159,7 +159,7 @@ impl RawGba {
             impi: &entry.name("impi", &self.impi)?,
             naf: &entry.name("naf", &self.naf)?,
         };
-        //= mbms-keys K15: IDi is the FQDN of the NAF
+        //= K15: IDi is the FQDN of the NAF
         let id = MukId { idi: bootstrapped.naf.to_owned(), idr: entry.name("idr", &self.idr)? };
         Ok((id, bootstrapped.user_keys(variant).muk))
     }

@@ -138,7 +138,7 @@ impl Opener {
 
     fn mtk(&mut self, accepted: &MtkAccepted) -> Result<Vec<Field>, Reject> {
         let mki = Mki::mbms(accepted.msk_id, accepted.mtk_id);
-        //= mbms-keys K14: a missing salt counts as zero
+        //= K14: a missing salt counts as zero
         let salt = accepted.mtk.salt.as_ref().map_or(&[][..], |salt| salt.expose());
         let profile = accepted.profile.with_mki_len(Mki::MBMS_LEN as u8);
         let key = TrafficKey::new(mki, profile, accepted.mtk.key.expose(), salt)
