@@ -7,5 +7,8 @@ mod client;
 mod group;
 
 mod expel;
+mod floods;
 mod forged_keys;
 mod reordering;
+mod sequence_wrap;
+mod two_senders;
