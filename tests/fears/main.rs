@@ -6,6 +6,7 @@ mod air;
 mod client;
 mod group;
 
+mod bad_input;
 mod expel;
 mod floods;
 mod forged_keys;
