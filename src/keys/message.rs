@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Reject,
     ids::{KeyDomainId, MskId},
-    srtp::Profile,
+    srtp::{Profile, TrafficKey},
     wire::mikey::{
         CsIdMap, CsIdMapFields, DataType, Encoder, HeaderFields, IdType, Kemac, MacAlg, Message,
         Timestamp,
@@ -58,6 +58,8 @@ pub(super) fn profile_and_sessions(
         let used = sessions.is_empty() || sessions.iter().any(|s| s.policy == policy.number);
         if used {
             let profile = policy::read(&policy)?;
+            // Better refused here, unconfirmed, than when its first traffic key comes.
+            TrafficKey::supports(&profile).map_err(|_| Reject::MikeyUnsupported)?;
             if chosen.is_some_and(|chosen| chosen != profile) {
                 return Err(Reject::MikeyUnsupported);
             }

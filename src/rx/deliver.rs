@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Delivers one plain packet and counts it.
+/// Delivers one plain packet and counts it. Tells whether the sink got anything.
 #[inline]
 pub(super) fn deliver(
     port: &Port,
@@ -26,14 +26,15 @@ pub(super) fn deliver(
     plain: &[u8],
     source: SocketAddr,
     sink: &mut impl Sink,
-) {
+) -> bool {
     let delivered = match kind {
-        PacketKind::Rtp => media(port, opened, plain, source, sink),
+        PacketKind::Rtp => media(port, opened, plain, source, sink).map(|()| true),
         PacketKind::Rtcp => compound(port, plain, source, sink),
     };
-    if let Err(reject) = delivered {
+    delivered.unwrap_or_else(|reject| {
         port.counters.rejects.add(reject);
-    }
+        false
+    })
 }
 
 fn media(
@@ -55,19 +56,22 @@ fn media(
     Ok(())
 }
 
-/// All packets of a compound, or none if its lengths do not fit.
+/// All packets of a compound, or none if its lengths do not fit. Each that is refused
+/// counts by itself.
 fn compound(
     port: &Port,
     plain: &[u8],
     source: SocketAddr,
     sink: &mut impl Sink,
-) -> Result<(), Reject> {
+) -> Result<bool, Reject> {
+    let mut any = false;
     for packet in Compound::parse(plain)?.packets() {
-        if let Err(reject) = rtcp(port, packet, source, sink) {
-            port.counters.rejects.add(reject);
+        match rtcp(port, packet, source, sink) {
+            Ok(()) => any = true,
+            Err(reject) => port.counters.rejects.add(reject),
         }
     }
-    Ok(())
+    Ok(any)
 }
 
 fn rtcp(

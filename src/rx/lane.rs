@@ -38,9 +38,9 @@ pub struct Datagram<'a> {
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct BatchReport {
-    /// Packets authenticated and handed to the sink, released ones included.
+    /// Datagrams authenticated of which the sink got something, released ones included.
     pub accepted: usize,
-    /// Datagrams refused, each counted under its reason.
+    /// Datagrams refused, before authentication or after it, each counted under its reason.
     pub rejected: usize,
     /// Packets put aside for their key.
     pub held: usize,
@@ -48,6 +48,15 @@ pub struct BatchReport {
     pub released: usize,
     /// Key messages passed on.
     pub key_messages: usize,
+}
+
+impl BatchReport {
+    /// One authentic datagram, and whether the sink got something of it.
+    #[inline]
+    fn count(&mut self, delivered: bool) {
+        self.accepted += usize::from(delivered);
+        self.rejected += usize::from(!delivered);
+    }
 }
 
 /// Receives for the groups given to it. Owned by one thread.
@@ -179,10 +188,9 @@ impl Lane {
             };
             match verdict {
                 Ok(Some(opened)) => {
-                    report.accepted += 1;
                     let plain = packet.bytes.get(..opened.len).unwrap_or_default();
                     port.counters.streams.add(opened.new_stream.into());
-                    deliver(port, packet.kind, &opened, plain, source, sink);
+                    report.count(deliver(port, packet.kind, &opened, plain, source, sink));
                 }
                 Ok(None) => {
                     report.held += 1;
@@ -293,12 +301,11 @@ impl Lane {
             {
                 match verdict {
                     Ok(opened) => {
-                        report.accepted += 1;
                         report.released += 1;
                         port.counters.released.add(1);
                         port.counters.streams.add(opened.new_stream.into());
                         let plain = packet.bytes.get(..opened.len).unwrap_or_default();
-                        deliver(port, packet.kind, &opened, plain, source, sink);
+                        report.count(deliver(port, packet.kind, &opened, plain, source, sink));
                     }
                     Err(Reject::UnknownMki) => still[n] = true,
                     Err(reject) => {

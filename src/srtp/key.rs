@@ -60,29 +60,14 @@ impl TrafficKey {
     ///
     /// # Errors
     /// [`Error::Invalid`] if a length does not fit the profile, if the MKI has another length than
-    /// the profile says, if SRTP would go without authentication, or if the profile asks for RCC,
-    /// which this version does not apply.
+    /// the profile says, or as [`TrafficKey::supports`] gives it.
     pub fn new(
         mki: Mki,
         profile: Profile,
         master_key: &[u8],
         master_salt: &[u8],
     ) -> Result<Self, Error> {
-        profile.validate()?;
-        if profile.rcc.is_some() {
-            return Err(Error::invalid("the ROC-carrying transform (RCC) is not supported yet"));
-        }
-        if profile.srtp_tag_len == 0 && !profile.cipher.is_aead() {
-            //= RFC 3711 §3.3.1: without a tag there is no robust index and no replay protection
-            return Err(Error::invalid("SRTP without an authentication tag is not supported"));
-        }
-        if profile.cipher.is_aead() && (profile.srtp_tag_len != 0 || profile.srtcp_tag_len != 0) {
-            return Err(Error::invalid("a GCM profile has no tag field besides the AEAD tag"));
-        }
-        if profile.cipher.is_aead() && !profile.encrypt_srtp {
-            //= RFC 7714 §8.2: SRTP packets under AEAD are always encrypted
-            return Err(Error::invalid("a GCM profile cannot leave SRTP unencrypted"));
-        }
+        Self::supports(&profile)?;
         if mki.as_bytes().len() != usize::from(profile.mki_len) {
             return Err(Error::invalid(format!(
                 "the MKI has {} octets, the profile says {}",
@@ -117,6 +102,30 @@ impl TrafficKey {
             master: (profile.kdr != 0).then(master),
             used: AtomicBool::new(false),
         })
+    }
+
+    /// Checks that this version can protect and open packets under a profile.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] as [`Profile::validate`] gives it, if SRTP would go without authentication,
+    /// or if the profile asks for RCC, which this version does not apply.
+    pub fn supports(profile: &Profile) -> Result<(), Error> {
+        profile.validate()?;
+        if profile.rcc.is_some() {
+            return Err(Error::invalid("the ROC-carrying transform (RCC) is not supported yet"));
+        }
+        if profile.srtp_tag_len == 0 && !profile.cipher.is_aead() {
+            //= RFC 3711 §3.3.1: without a tag there is no robust index and no replay protection
+            return Err(Error::invalid("SRTP without an authentication tag is not supported"));
+        }
+        if profile.cipher.is_aead() && (profile.srtp_tag_len != 0 || profile.srtcp_tag_len != 0) {
+            return Err(Error::invalid("a GCM profile has no tag field besides the AEAD tag"));
+        }
+        if profile.cipher.is_aead() && !profile.encrypt_srtp {
+            //= RFC 7714 §8.2: SRTP packets under AEAD are always encrypted
+            return Err(Error::invalid("a GCM profile cannot leave SRTP unencrypted"));
+        }
+        Ok(())
     }
 
     /// Distinguishes this key from every other of the process.

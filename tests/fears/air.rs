@@ -161,7 +161,7 @@ impl Air {
         let mut heard = client.indexes();
         heard.sort_unstable();
         assert_eq!(heard, media, "{name}: {:?}", client.verdicts());
-        assert_eq!(client.bursts.len(), bursts, "{name}: {:?}", client.verdicts());
+        assert_eq!(client.delivered.bursts.len(), bursts, "{name}: {:?}", client.verdicts());
     }
 
     fn step(&mut self) {

@@ -19,12 +19,20 @@ pub(crate) struct Client {
     pub(crate) receiver: Receiver,
     pub(crate) group: GroupId,
     pub(crate) ports: Ports,
-    /// SSRC, index and payload of each media packet delivered.
-    pub(crate) heard: Vec<(Ssrc, u64, Vec<u8>)>,
-    /// Burst-control messages delivered, by name.
-    pub(crate) bursts: Vec<&'static str>,
+    pub(crate) delivered: Delivered,
     totals: BatchReport,
     datagrams: usize,
+}
+
+/// What reached the user.
+#[derive(Debug, Default)]
+pub(crate) struct Delivered {
+    /// SSRC, index and payload of each media packet.
+    pub(crate) heard: Vec<(Ssrc, u64, Vec<u8>)>,
+    /// Burst-control messages, by name.
+    pub(crate) bursts: Vec<&'static str>,
+    /// Other RTCP packets, by type.
+    pub(crate) rtcp: Vec<u8>,
 }
 
 /// Where the datagrams of a group arrive.
@@ -55,8 +63,7 @@ impl Client {
             receiver,
             group,
             ports,
-            heard: Vec::new(),
-            bursts: Vec::new(),
+            delivered: Delivered::default(),
             totals: BatchReport::default(),
             datagrams: 0,
         }
@@ -105,17 +112,15 @@ impl Client {
 
     pub(crate) fn run_batch(&mut self, batch: &mut [Datagram<'_>], now: Instant) -> BatchReport {
         self.datagrams += batch.len();
-        let (heard, bursts) = (&mut self.heard, &mut self.bursts);
-        let report = self.receiver.run_batch(batch, now, &mut |event| note(&event, heard, bursts));
-        self.add(report);
-        report
+        let (receiver, delivered) = (&mut self.receiver, &mut self.delivered);
+        let report = receiver.run_batch(batch, now, &mut |event| delivered.note(&event));
+        self.add(report)
     }
 
     pub(crate) fn tick(&mut self, now: Instant) -> BatchReport {
-        let (heard, bursts) = (&mut self.heard, &mut self.bursts);
-        let report = self.receiver.tick(now, &mut |event| note(&event, heard, bursts));
-        self.add(report);
-        report
+        let (receiver, delivered) = (&mut self.receiver, &mut self.delivered);
+        let report = receiver.tick(now, &mut |event| delivered.note(&event));
+        self.add(report)
     }
 
     pub(crate) fn stats(&self) -> GroupStats {
@@ -134,7 +139,7 @@ impl Client {
 
     /// Indexes of the media packets delivered, in the order of delivery.
     pub(crate) fn indexes(&self) -> Vec<u64> {
-        self.heard.iter().map(|(_, index, _)| *index).collect()
+        self.delivered.heard.iter().map(|(_, index, _)| *index).collect()
     }
 
     /// Every datagram so far was delivered, passed on as a key message, or counted under a reason.
@@ -144,16 +149,36 @@ impl Client {
         assert_eq!(self.receiver.lane().held(), 0);
         let BatchReport { accepted, rejected, key_messages, held, released, .. } = self.totals;
         assert_eq!(accepted + rejected + key_messages, self.datagrams, "{:?}", self.totals);
+        // A datagram of RTCP may hold several packets; all others deliver one thing or nothing.
+        assert!(accepted <= self.delivered.count());
         assert!(released <= held);
     }
 
-    fn add(&mut self, report: BatchReport) {
+    fn add(&mut self, report: BatchReport) -> BatchReport {
         let totals = &mut self.totals;
         totals.accepted += report.accepted;
         totals.rejected += report.rejected;
         totals.held += report.held;
         totals.released += report.released;
         totals.key_messages += report.key_messages;
+        report
+    }
+}
+
+impl Delivered {
+    pub(crate) fn count(&self) -> usize {
+        self.heard.len() + self.bursts.len() + self.rtcp.len()
+    }
+
+    fn note(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Media(media) => {
+                self.heard.push((media.ssrc, media.index.value(), media.payload.to_vec()));
+            }
+            Event::Burst(burst) => self.bursts.push(burst.event.name()),
+            Event::Rtcp(rtcp) => self.rtcp.push(rtcp.packet.packet_type()),
+            _ => {}
+        }
     }
 }
 
@@ -172,14 +197,4 @@ fn add_group(receiver: &mut Receiver, number: u8) -> (GroupId, Ports) {
     let port = |wanted| added.sockets.iter().find(|(socket, _)| socket.port == wanted).unwrap().1;
     let ports = Ports { media: port(49170), burst: port(49172), keys: port(GroupSpec::MIKEY_PORT) };
     (added.group, ports)
-}
-
-fn note(event: &Event<'_>, heard: &mut Vec<(Ssrc, u64, Vec<u8>)>, bursts: &mut Vec<&'static str>) {
-    match event {
-        Event::Media(media) => {
-            heard.push((media.ssrc, media.index.value(), media.payload.to_vec()));
-        }
-        Event::Burst(burst) => bursts.push(burst.event.name()),
-        _ => {}
-    }
 }

@@ -48,7 +48,7 @@ fn assert_heard_the_first_msk_only(air: &mut Air, name: &str) {
     let mut heard = client.indexes();
     heard.sort_unstable();
     assert_eq!(heard, media);
-    assert_eq!(client.bursts.len(), bursts);
+    assert_eq!(client.delivered.bursts.len(), bursts);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn expelled_member_cannot_speak_to_those_who_remain_after_the_grace() {
     // As long as packets of the old MSK may be under way, its holders are still believed.
     let old = keys.traffic_key(1, 1);
     c1.receive(port, &media(&old, forger, 1), start + secs(10));
-    assert_eq!(c1.heard.last().unwrap().0, forger);
+    assert_eq!(c1.delivered.heard.last().unwrap().0, forger);
 
     let after = start + secs(11);
     c1.tick(after);

@@ -231,5 +231,5 @@ fn rollover_counters_of_a_forged_msk_message_are_not_believed() {
     assert_refused(&mut client, &forged, Reject::KeyAuthFailed, now);
     let newcomer = Ssrc(0x77);
     client.receive(client.ports.media, &media(&keys.traffic_key(5, 7), newcomer, 1), now);
-    assert_eq!(client.heard.last().unwrap().0, newcomer);
+    assert_eq!(client.delivered.heard.last().unwrap().0, newcomer);
 }

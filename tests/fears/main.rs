@@ -6,6 +6,10 @@ mod air;
 mod client;
 mod group;
 
+mod bad_input;
 mod expel;
+mod floods;
 mod forged_keys;
 mod reordering;
+mod sequence_wrap;
+mod two_senders;

@@ -1,0 +1,160 @@
+//! Somebody sends a great many datagrams, and memory grows or others go short.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use mcast_srtp::{
+    Reject,
+    ids::{Mki, MtkId, Ssrc},
+    rx::{Limits, PortId},
+    srtp::TrafficKey,
+};
+
+use crate::{
+    client::{Client, source},
+    group::{Keys, TALKER, media},
+};
+
+/// A client with the keys of the first group, in the middle of a talk.
+fn listening_client(limits: &Limits, keys: &Keys, now: Instant) -> Client {
+    let mut client = Client::named("c1", limits);
+    client.receiver.key_message(&keys.msk_message(1, 1), now).unwrap();
+    client.receive(client.ports.keys, &keys.mtk_message(1, 1), now);
+    client.receive(client.ports.media, &media(&keys.traffic_key(1, 1), TALKER, 1), now);
+    client
+}
+
+/// A packet that names the right key and is not made with it.
+fn forged(keys: &Keys, ssrc: Ssrc, index: u64) -> Vec<u8> {
+    let mki = Mki::mbms(keys.msk_id(1), MtkId(1));
+    let guess = TrafficKey::new(mki, keys.profile, &[0x66; 16], &[0x66; 14]).unwrap();
+    media(&guess, ssrc, index)
+}
+
+#[test]
+fn forged_ssrc_flood_leaves_no_state_and_does_not_disturb_the_talk() {
+    let (keys, now) = (Keys::default(), Instant::now());
+    let (mut client, key) =
+        (listening_client(&Limits::default(), &keys, now), keys.traffic_key(1, 1));
+    let port = client.ports.media;
+    for batch in 0..100_u32 {
+        let mut datagrams: Vec<(PortId, SocketAddr, Vec<u8>)> = (0..63)
+            .map(|n| (port, source(66), forged(&keys, Ssrc(0x6600_0000 | batch << 8 | n), 1)))
+            .collect();
+        datagrams.push((port, source(1), media(&key, TALKER, u64::from(batch) + 2)));
+        let borrowed: Vec<_> =
+            datagrams.iter().map(|(port, from, d)| (*port, *from, &**d)).collect();
+        let report = client.receive_from(&borrowed, now);
+        assert_eq!((report.accepted, report.rejected, report.held), (1, 63, 0));
+    }
+    assert_eq!(client.receiver.lane().streams(), 1);
+    assert_eq!((client.stats().streams, client.stats().media), (1, 101));
+    assert_eq!(client.verdicts(), [(Reject::AuthFailed, 6300)]);
+}
+
+#[test]
+fn forged_packets_in_the_talkers_name_do_not_move_the_stream() {
+    let (keys, now) = (Keys::default(), Instant::now());
+    let (mut client, key) =
+        (listening_client(&Limits::default(), &keys, now), keys.traffic_key(1, 1));
+    // Far ahead, far behind, around the wrap: none may move the index or close the window.
+    for index in [2, 100, 0x7fff, 0x8001, 0xffff, 0x1_0000] {
+        client.receive(client.ports.media, &forged(&keys, TALKER, index), now);
+    }
+    client.receive(client.ports.media, &media(&key, TALKER, 2), now);
+    client.receive(client.ports.media, &media(&key, TALKER, 3), now);
+    assert_eq!(client.indexes(), [1, 2, 3]);
+}
+
+/// How much work a flood causes shows in what it leaves for others: rollover counter trials are
+/// counted against a budget a batch, so that forged SSRCs cost little more than one authentication
+/// each.
+#[test]
+fn forged_ssrcs_share_one_budget_of_rollover_counter_trials() {
+    let keys = Keys::default();
+    let late = media(&keys.traffic_key(1, 1), Ssrc(0x1a7e), 0x1_0001);
+    let opens_behind = |forgeries: u32| {
+        let now = Instant::now();
+        let mut client = listening_client(&Limits::default(), &keys, now);
+        let forgeries: Vec<_> = (0..forgeries).map(|n| forged(&keys, Ssrc(n), 1)).collect();
+        let port = client.ports.media;
+        let mut batch: Vec<_> = forgeries.iter().map(|packet| (port, packet.as_slice())).collect();
+        batch.push((port, &late));
+        client.receive_batch(&batch, now);
+        let opened = client.delivered.heard.len() == 2;
+        // Whatever the flood used up, the next batch has a budget of its own.
+        client.receive(port, &late, now);
+        assert_eq!(client.delivered.heard.len(), 2);
+        opened
+    };
+    // Three trials a forgery and one for the late joiner, whose rollover counter is 1.
+    assert!(opens_behind(5), "16 trials are enough for 5 forgeries");
+    assert!(!opens_behind(6) && !opens_behind(63), "and not for more");
+}
+
+#[test]
+fn unknown_mki_flood_is_bounded_and_leaves_room_for_other_groups() {
+    let (keys, now) = (Keys::default(), Instant::now());
+    let mut client = listening_client(&Limits::default(), &keys, now);
+    let (_, other) = client.add_group(18);
+    let unknown = keys.traffic_key(9, 9);
+    for n in 0..2000 {
+        client.receive(client.ports.media, &media(&unknown, Ssrc(n), 1), now);
+    }
+    // The bound of one group is half of all.
+    assert_eq!(client.receiver.lane().held(), 512);
+    assert_eq!(client.verdicts(), [(Reject::HoldFull, 1488)]);
+
+    // The keys of another group are late, and its packets wait as always.
+    let other_keys = Keys::of_group(0x18);
+    for index in 1..=100 {
+        client.receive(other.media, &media(&other_keys.traffic_key(1, 1), TALKER, index), now);
+    }
+    client.receiver.key_message(&other_keys.msk_message(1, 2), now).unwrap();
+    client.receive(other.keys, &other_keys.mtk_message(1, 1), now);
+    assert_eq!(client.delivered.heard.len(), 101);
+    // Nor does the flood keep the talk of its own group from being heard.
+    client.receive(client.ports.media, &media(&keys.traffic_key(1, 1), TALKER, 2), now);
+    assert_eq!(client.delivered.heard.len(), 102);
+
+    client.tick(now + Duration::from_millis(500));
+    assert_eq!(client.receiver.lane().held(), 0);
+    assert_eq!(client.count(Reject::HoldExpired), 512);
+    client.assert_nothing_is_lost_silently(now);
+}
+
+#[test]
+fn long_packets_of_an_unknown_mki_are_bounded_in_octets() {
+    let mut limits = Limits::default();
+    limits.held_octets = 10_000;
+    let (keys, now) = (Keys::default(), Instant::now());
+    let mut client = listening_client(&limits, &keys, now);
+    let key = keys.traffic_key(9, 9);
+    let long = crate::group::rtp(TALKER, 1, &[7; 1400]);
+    let long = crate::group::protect(&key, 1, long);
+    for _ in 0..100 {
+        client.receive(client.ports.media, &long, now);
+    }
+    assert_eq!(client.receiver.lane().held(), 10_000 / long.len());
+    client.assert_nothing_is_lost_silently(now);
+}
+
+#[test]
+fn forged_key_messages_leave_no_state() {
+    let (keys, now) = (Keys::default(), Instant::now());
+    let mut client = listening_client(&Limits::default(), &keys, now);
+    let generation = client.receiver.plane().published().load().generation();
+    for number in 2..1000 {
+        let forger = Keys::of_group(number);
+        let mut msk = forger.msk_message(number, u32::from(number));
+        *msk.last_mut().unwrap() ^= 1;
+        client.receive(client.ports.keys, &msk, now);
+        client.receive(client.ports.media, &forger.mtk_message(number, 1), now);
+    }
+    let plane = client.receiver.plane();
+    assert_eq!(plane.store().msks().count(), 1);
+    assert_eq!(plane.published().load().generation(), generation);
+    assert_eq!(client.verdicts(), [(Reject::UnknownMsk, 998), (Reject::KeyAuthFailed, 998)]);
+}
