@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 
 use super::{
     aes_schedule::Schedule,
-    aes_vaes::{broadcast_keys, encrypt, encrypt_beside, first_octets, in_octet_order},
+    aes_vaes::{broadcast_keys, encrypt_beside, first_octets, in_octet_order},
     cipher::GcmJob,
     gcm_hash512::{Sum, counter, in_lanes, lengths, reversed, short},
     gcm_powers::HashPowers,
@@ -43,10 +43,6 @@ pub(super) fn abreast<const KEYS: usize, const SEAL: bool>(
     let keys = &broadcast_keys::<KEYS>(schedule);
     let [a, b, c, d] = jobs;
     let first = in_lanes([counter(&a.iv), counter(&b.iv), counter(&c.iv), counter(&d.iv)]);
-    //= NIST SP 800-38D §7.1 step 6: the first counter block masks the tag
-    let mut masks = [in_octet_order(first)];
-    encrypt(keys, &mut masks);
-
     let blocks = a.data.len().div_ceil(16);
     let aad = in_lanes([short(a.aad[0]), short(b.aad[0]), short(c.aad[0]), short(d.aad[0])]);
     //= NIST SP 800-38D §7.1 step 5: the lengths in bits are the last block
@@ -60,22 +56,23 @@ pub(super) fn abreast<const KEYS: usize, const SEAL: bool>(
         last: [a, b, c, d].map(|job| first_octets(job.data.len() - 16 * (blocks - 1)) as u16),
     };
     four.hash(reversed(aad));
-    // One place for each number of blocks, so that all are inlined and keys stay in registers.
     let mut left = blocks;
-    while left > 0 {
-        // SAFETY: so many blocks are left of each text, and masks select no more of the last.
-        unsafe {
-            match left {
-                1 => four.transform::<KEYS, 1, SEAL>(keys, true),
-                2 => four.transform::<KEYS, 2, SEAL>(keys, true),
-                3 => four.transform::<KEYS, 3, SEAL>(keys, true),
-                _ => four.transform::<KEYS, 4, SEAL>(keys, left == 4),
-            }
-        }
-        left = left.saturating_sub(4);
+    while left > 4 {
+        // SAFETY: there are four more blocks of each text, and another behind them.
+        unsafe { four.transform::<KEYS, 4, 4, SEAL>(keys, first) };
+        left -= 4;
     }
+    // SAFETY: so many blocks are left of each text, and the masks select what there is of the last.
+    let masks = unsafe {
+        match left {
+            1 => four.transform::<KEYS, 1, 2, SEAL>(keys, first),
+            2 => four.transform::<KEYS, 2, 3, SEAL>(keys, first),
+            3 => four.transform::<KEYS, 3, 4, SEAL>(keys, first),
+            _ => four.transform::<KEYS, 4, 5, SEAL>(keys, first),
+        }
+    };
     four.hash(lengths);
-    let mut tags = _mm512_xor_si512(reversed(four.sum.reduced()), masks[0]);
+    let mut tags = _mm512_xor_si512(reversed(four.sum.reduced()), masks);
     if SEAL {
         for job in jobs {
             // SAFETY: a tag is 16 octets.
@@ -105,25 +102,27 @@ struct Four<'a> {
 }
 
 impl Four<'_> {
-    /// Transforms and hashes N blocks of each text.
+    /// Transforms and hashes N blocks of each text. If M is greater, they are the last, and the
+    /// encryption of the counter blocks `first` goes along: it is returned.
     ///
     /// # Safety
-    /// So many blocks are left, and if these are not the `last`, another behind them.
+    /// So many blocks are left, and if these are not the last, another behind them.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-    unsafe fn transform<const KEYS: usize, const N: usize, const SEAL: bool>(
+    unsafe fn transform<const KEYS: usize, const N: usize, const M: usize, const SEAL: bool>(
         &mut self,
         keys: &[__m512i; KEYS],
-        last: bool,
-    ) {
+        first: __m512i,
+    ) -> __m512i {
         let one = _mm512_set_epi32(1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0);
-        let mut stream = [_mm512_setzero_si512(); N];
-        let mut text = stream;
+        //= NIST SP 800-38D §7.1 step 6: the first counter block masks the tag
+        let mut stream = [in_octet_order(first); M];
+        let mut text = [_mm512_setzero_si512(); N];
         for i in 0..N {
             self.counters = _mm512_add_epi32(self.counters, one);
             stream[i] = in_octet_order(self.counters);
             // SAFETY: as required of the caller.
-            text[i] = unsafe { self.load(i, last && i == N - 1) };
+            text[i] = unsafe { self.load(i, M > N && i == N - 1) };
         }
         encrypt_beside(keys, &mut stream, |round| {
             if !SEAL && round % 2 == 0 && round / 2 <= N {
@@ -134,12 +133,13 @@ impl Four<'_> {
         for i in 0..N {
             let combined = _mm512_xor_si512(text[i], stream[i]);
             // SAFETY: as required of the caller.
-            let stored = unsafe { self.store(i, combined, last && i == N - 1) };
+            let stored = unsafe { self.store(i, combined, M > N && i == N - 1) };
             if SEAL {
                 self.hash(reversed(stored));
             }
         }
         self.at = self.at.map(|at| at.wrapping_add(16 * N));
+        stream[M - 1]
     }
 
     /// Adds the product of the next block of each packet.

@@ -24,12 +24,13 @@ pub(super) fn open(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) {
     let mut done = 0;
     while done < jobs.len() {
         let now = step::<false>(&mut jobs[done..], &mut ok[done..]);
-        for (job, ok) in jobs.iter_mut().zip(&*ok).skip(done).take(now) {
+        let now = done..done + now;
+        for (job, ok) in jobs[now.clone()].iter_mut().zip(&ok[now.clone()]) {
             if !ok && job.key.powers().is_some() {
                 put_back(job);
             }
         }
-        done += now;
+        done = now.end;
     }
 }
 
