@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 
 use super::{
     aes_schedule::Schedule,
-    aes_vaes::{broadcast_keys, encrypt_beside, first_octets, in_octet_order},
+    aes_vaes::{align_frame, broadcast_keys, encrypt_beside, first_octets, in_octet_order},
     cipher::GcmJob,
     gcm_hash512::{Sum, counter, in_lanes, lengths, reversed, short},
     gcm_powers::HashPowers,
@@ -40,6 +40,7 @@ pub(super) fn abreast<const KEYS: usize, const SEAL: bool>(
     powers: &HashPowers,
     jobs: &mut [GcmJob<'_>; 4],
 ) -> [bool; 4] {
+    align_frame();
     let keys = &broadcast_keys::<KEYS>(schedule);
     let [a, b, c, d] = jobs;
     let first = in_lanes([counter(&a.iv), counter(&b.iv), counter(&c.iv), counter(&d.iv)]);

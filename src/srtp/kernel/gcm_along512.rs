@@ -12,7 +12,9 @@ use std::{arch::x86_64::*, marker::PhantomData};
 
 use super::{
     aes_schedule::Schedule,
-    aes_vaes::{broadcast_keys, count, encrypt, encrypt_beside, first_octets, in_octet_order},
+    aes_vaes::{
+        align_frame, broadcast_keys, count, encrypt, encrypt_beside, first_octets, in_octet_order,
+    },
     cipher::GcmJob,
     gcm_hash128::associated,
     gcm_hash512::{Sum, counter, lengths, reversed, short},
@@ -28,6 +30,7 @@ pub(super) fn along<const KEYS: usize, const SEAL: bool>(
     jobs: &mut [GcmJob<'_>],
     ok: &mut [bool],
 ) {
+    align_frame();
     let keys = broadcast_keys::<KEYS>(schedule);
     for (job, ok) in jobs.iter_mut().zip(ok) {
         let made = packet::<KEYS, SEAL>(&keys, powers, job);
