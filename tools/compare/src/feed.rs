@@ -56,6 +56,7 @@ impl Feed {
 /// A lane's arena: slots that begin on a cache line, used in a scrambled order, so that the
 /// processor cannot guess where the next packet lies.
 pub(crate) struct Arena {
+    #[expect(clippy::vec_box, reason = "their order is not the order of their addresses")]
     slots: Vec<Box<Slot>>,
     lens: Vec<usize>,
 }
