@@ -14,7 +14,7 @@ use mcast_srtp::{
 use peers::{LibSrtp, Peer, Refused, RtcSrtp, Setup, WebrtcSrtp};
 
 use crate::{
-    feed::{Arena, FIRST_SSRC, SECTION},
+    feed::{Arena, SECTION},
     scenario::Scenario,
 };
 
@@ -37,20 +37,13 @@ pub(crate) enum Rival {
 impl Rival {
     pub(crate) const ALL: [Self; 3] = [Self::WebrtcSrtp, Self::RtcSrtp, Self::Libsrtp];
 
-    pub(crate) fn contender(
-        self,
-        scenario: &Scenario,
-        setup: &Setup,
-    ) -> Result<Contender, Refused> {
+    pub(crate) fn contender(self, setup: &Setup) -> Result<Contender, Refused> {
         Ok(match self {
             Self::WebrtcSrtp => Contender::WebrtcSrtp(WebrtcSrtp::new(setup)?),
             Self::RtcSrtp => Contender::RtcSrtp(RtcSrtp::new(setup)?),
             Self::Libsrtp => {
                 let mut peer = LibSrtp::new(setup)?;
-                // The first stream is the setup's.
-                for n in 1..scenario.ssrcs {
-                    peer.add_ssrc(FIRST_SSRC + n)?;
-                }
+                peer.accept_any_ssrc()?;
                 Contender::LibSrtp(peer)
             }
         })

@@ -53,13 +53,14 @@ impl Feed {
     }
 }
 
-/// A lane's arena: slots that begin on a cache line.
+/// A lane's arena: slots that begin on a cache line, used in a scrambled order, so that the
+/// processor cannot guess where the next packet lies.
 pub(crate) struct Arena {
-    slots: Vec<Slot>,
+    #[expect(clippy::vec_box, reason = "their order is not the order of their addresses")]
+    slots: Vec<Box<Slot>>,
     lens: Vec<usize>,
 }
 
-#[derive(Clone)]
 #[repr(align(64))]
 struct Slot([u8; Arena::SLOT_LEN]);
 
@@ -68,7 +69,13 @@ impl Arena {
     const SLOT_LEN: usize = 2048;
 
     pub(crate) fn new() -> Self {
-        Self { slots: vec![Slot([0; Self::SLOT_LEN]); SECTION], lens: vec![0; SECTION] }
+        let slot = || Box::new(Slot([0; Self::SLOT_LEN]));
+        let mut slots: Vec<_> = std::iter::repeat_with(slot).take(SECTION).collect();
+        // By the reversed bits of their addresses: neighbours in use are far apart in memory.
+        slots.sort_by_cached_key(|slot| {
+            (std::ptr::from_ref(&**slot) as usize / Self::SLOT_LEN).reverse_bits()
+        });
+        Self { slots, lens: vec![0; SECTION] }
     }
 
     /// Copies a section in, as the kernel does when datagrams are received.

@@ -120,16 +120,17 @@ fn check(
     Err(format!("{} opened {same} of {all} packets to the right octets", contender.name()))
 }
 
-/// Opens these sections and returns nanoseconds a packet.
+/// Opens these sections and returns nanoseconds a packet: those of the middle section, so that one
+/// which was interrupted does not count.
 fn time<'a>(
     scenario: Scenario,
-    round: impl Iterator<Item = &'a Vec<Pair>>,
+    sections: impl Iterator<Item = &'a Vec<Pair>>,
     contender: &mut Contender,
     arena: &mut Arena,
     overhead: Duration,
 ) -> Result<f64, String> {
-    let (mut spent, mut sections, mut opened) = (Duration::ZERO, 0_u32, 0);
-    for section in round {
+    let (mut spent, mut opened) = (Vec::new(), 0);
+    for section in sections {
         arena.fill(section);
         if scenario.cold {
             arena.flush();
@@ -139,14 +140,13 @@ fn time<'a>(
             black_box(plain);
             opened += 1;
         });
-        spent += start.elapsed().saturating_sub(overhead);
-        sections += 1;
+        spent.push(start.elapsed().saturating_sub(overhead).as_secs_f64());
     }
-    let packets = sections * SECTION as u32;
+    let packets = spent.len() * SECTION;
     if opened != packets {
         return Err(format!("{} opened only {opened} of {packets}", contender.name()));
     }
-    Ok(spent.as_secs_f64() * 1e9 / f64::from(packets))
+    Ok(Spread::of(spent).median * 1e9 / SECTION as f64)
 }
 
 /// What two looks at the clock cost, at the least.

@@ -42,7 +42,8 @@ impl Report {
         );
         println!(
             "Fresh packets each round, protected by webrtc-srtp; protecting them and copying them \
-             into the arena is not timed."
+             into the arena is not timed.\nA round counts by its middle section of 64 packets, so \
+             that interruptions do not."
         );
         for text in &self.not_run {
             println!("Not run: {text}");

@@ -154,12 +154,8 @@ fn print(summary: &Summary, json: bool) {
         return;
     }
     println!(
-        "sent {} media, {} control, {} forged ({} octets) under {} keys",
-        summary.media,
-        summary.control,
-        summary.forged,
-        summary.octets,
-        summary.key_changes + 1
+        "sent {} media, {} control, {} forged ({} octets), {} key changes",
+        summary.media, summary.control, summary.forged, summary.octets, summary.key_changes
     );
     println!(
         "in {:.3} s, {:.0} datagrams/s, the latest {:.3} ms after its time",

@@ -37,15 +37,24 @@ pub(super) struct CryptoPolicy {
 /// `sec_serv_auth` of `srtp_sec_serv_t`: authentication without confidentiality.
 pub(super) const SEC_SERV_AUTH: c_int = 2;
 
-/// `srtp_ssrc_t` with the type `ssrc_specific`.
+/// `srtp_ssrc_t`.
 #[repr(C)]
 pub(super) struct SsrcSpec {
     pub(super) kind: c_uint,
     pub(super) value: c_uint,
 }
 
-/// `ssrc_specific` of `srtp_ssrc_type_t`.
-pub(super) const SSRC_SPECIFIC: c_uint = 1;
+impl SsrcSpec {
+    /// One stream: `ssrc_specific` of `srtp_ssrc_type_t`.
+    pub(super) const fn specific(ssrc: u32) -> Self {
+        Self { kind: 1, value: ssrc }
+    }
+
+    /// A template for every stream not known yet: `ssrc_any_inbound`.
+    pub(super) const fn any_inbound() -> Self {
+        Self { kind: 2, value: 0 }
+    }
+}
 
 /// `srtp_master_key_t`: key and salt in one piece, and the MKI.
 #[repr(C)]
@@ -211,10 +220,15 @@ fn loaded_file(name: &str) -> Option<PathBuf> {
 }
 
 impl Policy {
-    /// A policy for one SSRC, without keys yet.
-    pub(super) fn new(ssrc: u32, rtp: CryptoPolicy, rtcp: CryptoPolicy, window: c_ulong) -> Self {
+    /// A policy without keys yet.
+    pub(super) fn new(
+        ssrc: SsrcSpec,
+        rtp: CryptoPolicy,
+        rtcp: CryptoPolicy,
+        window: c_ulong,
+    ) -> Self {
         Self {
-            ssrc: SsrcSpec { kind: SSRC_SPECIFIC, value: ssrc },
+            ssrc,
             rtp,
             rtcp,
             key: ptr::null_mut(),

@@ -68,6 +68,15 @@ impl LibSrtp {
         self.receiver.add_stream(&self.setup, ssrc, tag_len)
     }
 
+    /// From now on opens SRTP of any SSRC; unknown streams start at rollover counter 0. Many streams
+    /// then share the cipher contexts, which are large and slow to free with NSS.
+    ///
+    /// # Errors
+    /// [`Refused::Other`] with the library's status.
+    pub fn accept_any_ssrc(&mut self) -> Result<(), Refused> {
+        self.receiver.add_template(&self.setup, self.setup.suite.srtp_tag_len())
+    }
+
     /// Opens a packet in place and returns its new length: what a measurement calls.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::{
 
 use super::ffi::{
     Api, CryptoPolicy, KeyWithMki, MAX_GROWTH, MAX_KEYS, Policy, Protect, RawSession,
-    SEC_SERV_AUTH, Status, Unprotect,
+    SEC_SERV_AUTH, SsrcSpec, Status, Unprotect,
 };
 use crate::{Refused, Setup, Suite};
 
@@ -32,6 +32,20 @@ impl Session {
         ssrc: u32,
         srtp_tag_len: usize,
     ) -> Result<(), Refused> {
+        self.add(setup, SsrcSpec::specific(ssrc), srtp_tag_len)?;
+        if setup.roc != 0 {
+            // SAFETY: the session was created just now or before.
+            accepted(unsafe { (self.api.call.set_stream_roc)(self.raw, ssrc, setup.roc) })?;
+        }
+        Ok(())
+    }
+
+    /// Adds the template for streams that are not known yet; they start at rollover counter 0.
+    pub(super) fn add_template(&mut self, setup: &Setup, tag_len: usize) -> Result<(), Refused> {
+        self.add(setup, SsrcSpec::any_inbound(), tag_len)
+    }
+
+    fn add(&mut self, setup: &Setup, ssrc: SsrcSpec, srtp_tag_len: usize) -> Result<(), Refused> {
         if setup.keys.len() > MAX_KEYS {
             return Err(Refused::other("libsrtp takes at most 16 master keys a stream"));
         }
@@ -55,12 +69,7 @@ impl Session {
         } else {
             policy.key = keys[0].key;
         }
-        self.add_policy(&policy)?;
-        if setup.roc != 0 {
-            // SAFETY: the session was created just now or before.
-            accepted(unsafe { (self.api.call.set_stream_roc)(self.raw, ssrc, setup.roc) })?;
-        }
-        Ok(())
+        self.add_policy(&policy)
     }
 
     fn add_policy(&mut self, policy: &Policy) -> Result<(), Refused> {
