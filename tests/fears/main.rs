@@ -4,6 +4,7 @@
 
 mod air;
 mod client;
+#[path = "../common/group.rs"]
 mod group;
 
 mod bad_input;
