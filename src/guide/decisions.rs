@@ -81,5 +81,6 @@
 //! | packet from before index 0 | refused as `before_start` |
 //! | change of key | rollover counter, replay lists and SRTCP index continue (RFC 3711 §3.3.1, §3.4) |
 //! | retiring a traffic key | a grace period after the first packet under a newer one, or as the oldest of more than the limit |
+//! | more than 2^15 packets of a stream missed | once nothing was accepted for the source timeout, higher rollover counters are tried, as for a new stream |
 //! | two senders with one SSRC | the first keeps it until it is silent for the source timeout |
 //! | first SRTCP index | any |

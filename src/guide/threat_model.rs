@@ -43,7 +43,7 @@
 //! Key material lives in [`crate::secret`] types and in expanded form inside
 //! [`TrafficKey`](crate::srtp::TrafficKey); both are erased on drop, are not `Clone`, and print nothing.
 //! A retired key is erased when the last lane has let go of the table that held it, at the latest with
-//! its next batch or tick. Copies that the operating system makes (swap, core dumps) are not controlled
+//! its next batch or tick, and the key plane's tick has come. Copies that the operating system makes (swap, core dumps) are not controlled
 //! here.
 //!
 //! # Replay

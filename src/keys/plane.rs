@@ -1,6 +1,6 @@
 //! The key plane: the only writer of the key table.
 //!
-//! Key messages go in, a [`KeyTable`](super::KeyTable) comes out. No socket, no thread, no clock of its
+//! Key messages go in, a [`KeyTable`] comes out. No socket, no thread, no clock of its
 //! own: [`crate::runtime`] runs it on the key thread, [`crate::rx::Receiver`] in place.
 
 use std::{
@@ -14,7 +14,7 @@ use super::{
     live::LiveKeys,
     outcome::{MskAccepted, MtkAccepted, Outcome},
     store::{KeyLimits, KeyStore},
-    table::PublishedKeys,
+    table::{KeyTable, PublishedKeys},
 };
 use crate::{
     error::{Error, Reject},
@@ -99,6 +99,9 @@ impl KeyEvent {
 pub struct KeyPlane {
     store: KeyStore,
     published: Arc<PublishedKeys>,
+    /// The table before the published one. A lane in the middle of a batch may still use it; kept until
+    /// the next tick, it is freed and its keys are erased here, not there.
+    former: Option<Arc<KeyTable>>,
     groups: BTreeMap<GroupId, Group>,
     live: BTreeMap<KeyGroupId, LiveKeys>,
     changed: BTreeSet<GroupId>,
@@ -128,6 +131,7 @@ impl KeyPlane {
         Self {
             store: KeyStore::new(limits.store),
             published: Arc::default(),
+            former: None,
             groups: BTreeMap::new(),
             live: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -229,6 +233,7 @@ impl KeyPlane {
 
     /// Retires keys whose time is over. To be called a few times a second.
     pub fn tick(&mut self, now: Instant) {
+        self.former = None;
         let mut changed = Vec::new();
         for (id, live) in &mut self.live {
             let retired = live.retire_unused(now, self.limits.grace);
@@ -254,7 +259,7 @@ impl KeyPlane {
             .map(|id| (id, self.groups.get(&id).map(|group| self.ring(group, &mut built))))
             .collect();
         let table = self.published.load().with_rings(rings);
-        self.published.store(table);
+        self.former = Some(self.published.replace(table));
         true
     }
 

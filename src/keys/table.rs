@@ -57,9 +57,9 @@ impl PublishedKeys {
         self.0.load()
     }
 
-    /// Publishes the next table. The key plane is the only caller.
-    pub(crate) fn store(&self, table: KeyTable) {
-        self.0.store(Arc::new(table));
+    /// Publishes the next table and returns the one before. The key plane is the only caller.
+    pub(crate) fn replace(&self, table: KeyTable) -> Arc<KeyTable> {
+        self.0.swap(Arc::new(table))
     }
 }
 

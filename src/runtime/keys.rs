@@ -56,6 +56,7 @@ pub(super) struct KeyCounters {
 pub(super) struct KeyQueue {
     pub(super) commands: Sender<Command>,
     free: Receiver<Buffer>,
+    give_back: Sender<Buffer>,
 }
 
 impl KeyQueue {
@@ -68,7 +69,7 @@ impl KeyQueue {
             // The channel holds as many as are made.
             let _ = give_back.try_send(Box::new([0; MAX_KEY_MESSAGE]));
         }
-        (Self { commands, free }, queue, give_back)
+        (Self { commands, free, give_back: give_back.clone() }, queue, give_back)
     }
 
     /// Copies a message onto the queue without waiting or allocating.
@@ -84,7 +85,12 @@ impl KeyQueue {
         let mut octets = self.free.try_recv().map_err(|_| Reject::MikeyQueueFull)?;
         octets[..message.len()].copy_from_slice(message);
         let command = Command::Message { group, octets, len: message.len(), source };
-        self.commands.try_send(command).map_err(|_| Reject::MikeyQueueFull)
+        self.commands.try_send(command).map_err(|refused| {
+            if let Command::Message { octets, .. } = refused.into_inner() {
+                let _ = self.give_back.try_send(octets);
+            }
+            Reject::MikeyQueueFull
+        })
     }
 
     /// The same for a lane's message.
@@ -252,7 +258,8 @@ pub(super) fn listen(
     counters: &KeyCounters,
     stop: &AtomicBool,
 ) {
-    let mut octets = [0; MAX_KEY_MESSAGE];
+    // One octet more than a message may have, so that a longer one is noticed.
+    let mut octets = [0; MAX_KEY_MESSAGE + 1];
     while !stop.load(Ordering::Relaxed) {
         match socket.recv_from(&mut octets) {
             Ok((len, source)) => {
@@ -283,3 +290,22 @@ const PER_TABLE: usize = 256;
 /// Reasons and groups counted for the log between two summaries.
 const SUMMARY_LINES: usize = 64;
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_that_was_full_of_commands_takes_messages_again() {
+        let (queue, inbox, give_back) = KeyQueue::new(1);
+        let source = SocketAddr::from(([192, 0, 2, 1], 2269));
+        let offer = || queue.offer(None, &[1; 40], source);
+        while queue.commands.try_send(Command::RemoveGroup { group: GroupId(0) }).is_ok() {}
+        assert_eq!((offer(), offer()), (Err(Reject::MikeyQueueFull), Err(Reject::MikeyQueueFull)));
+        inbox.try_iter().for_each(drop);
+        assert_eq!((offer(), offer()), (Ok(()), Err(Reject::MikeyQueueFull)));
+        let Ok(Command::Message { octets, .. }) = inbox.try_recv() else { panic!("no message") };
+        give_back.send(octets).unwrap();
+        assert_eq!(offer(), Ok(()));
+    }
+}

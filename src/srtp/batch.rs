@@ -133,8 +133,11 @@ impl Unprotector {
                 None => return Err(Reject::AuthFailed),
             },
             Err(reject) => {
-                *state = State::Refused;
-                return Err(reject);
+                if *state == State::Opened {
+                    attempt.undo(self.backend, index, packet.bytes);
+                }
+                *plan = Plan::Alone;
+                return self.unprotect_after_silence(place, &attempt, packet, reject);
             }
         };
         let proven = matches!(state, State::Authentic | State::Opened);
@@ -148,7 +151,10 @@ impl Unprotector {
         }
         let verdict = match (proven, fresh) {
             (true, fresh) => self.commit(place, packet.source, index, fresh, &attempt),
-            (false, Some(_)) => Err(Reject::AuthFailed),
+            (false, Some(_)) => {
+                *plan = Plan::Alone;
+                return self.unprotect_after_silence(place, &attempt, packet, Reject::AuthFailed);
+            }
             (false, None) => {
                 *plan = Plan::Alone;
                 return self.unprotect_first(place, &attempt, packet, 1);

@@ -5,6 +5,7 @@
 //! group may name by MKI; an [`Unprotector`] holds the streams of one receiver and opens packets, one
 //! by one or a batch at a time; a [`Protector`] is the sender's side.
 
+mod acquire;
 mod batch;
 mod derived;
 mod index;

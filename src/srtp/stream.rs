@@ -3,7 +3,7 @@
 //! A stream's state is one cache line. It is created after the first packet that authenticates, so
 //! forged packets leave nothing behind.
 
-use std::{collections::HashMap, num::NonZeroU64};
+use std::{collections::HashMap, num::NonZeroU64, time::Duration};
 
 use super::{key::PacketKind, replay::ReplayWindow};
 use crate::ids::{PacketIndex, Ssrc};
@@ -43,6 +43,14 @@ pub(crate) struct Stream {
     pub(crate) source: u32,
     /// Milliseconds, as given by the caller; wraps.
     pub(crate) last_seen: u32,
+}
+
+impl Stream {
+    /// Whether nothing of it has been accepted for this long.
+    #[inline]
+    pub(crate) fn is_silent(&self, now: u32, time: Duration) -> bool {
+        u128::from(now.wrapping_sub(self.last_seen)) >= time.as_millis()
+    }
 }
 
 /// Open-addressing table with linear probing; at most half full, never grown.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::Reject,
-    ids::{PacketIndex, Roc, Ssrc},
+    ids::{PacketIndex, Ssrc},
 };
 
 /// One protected packet.
@@ -70,12 +70,12 @@ pub struct StreamLimits {
     pub streams_per_session: usize,
     /// Replay window in packets, 64 to 256. Default 128.
     pub replay_window: u16,
-    /// Rollover counters tried on the first packet of an unknown stream. Default 4.
+    /// Rollover counters tried on the first packet of a stream, unknown or long silent. Default 4.
     pub roc_candidates: u32,
-    /// Tries beyond the first of each packet that one batch may spend on unknown streams.
-    /// Default 16.
+    /// Tries beyond the first of each packet that one batch may spend on such streams. Default 16.
     pub roc_trials_per_batch: u32,
-    /// A stream silent for this long may come back from another source address. Default 30 s.
+    /// A stream silent for this long may come back from another source address, and with a higher
+    /// rollover counter than its last packets let expect. Default 30 s.
     pub source_timeout: Duration,
 }
 
@@ -168,13 +168,15 @@ impl Unprotector {
         let layout = Layout::parse(&clear, key.profile(), packet.bytes)?;
         let place = StreamKey::new(packet.session, clear.kind, clear.ssrc);
         let attempt = Attempt { clear, layout, key };
-        match self.known_index(place, &attempt)? {
-            Some((index, fresh)) => {
-                self.open(&attempt, index, packet.bytes)?;
-                self.commit(place, packet.source, index, Some(fresh), &attempt)
-            }
-            None => self.unprotect_first(place, &attempt, packet, 0),
-        }
+        let refused = match self.known_index(place, &attempt) {
+            Ok(None) => return self.unprotect_first(place, &attempt, packet, 0),
+            Ok(Some((index, fresh))) => match self.open(&attempt, index, packet.bytes) {
+                Ok(()) => return self.commit(place, packet.source, index, Some(fresh), &attempt),
+                Err(reject) => reject,
+            },
+            Err(reject) => reject,
+        };
+        self.unprotect_after_silence(place, &attempt, packet, refused)
     }
 
     /// Index and replay check of a packet of a known stream; `None` for an unknown stream.
@@ -193,58 +195,9 @@ impl Unprotector {
         Ok(Some((index, fresh)))
     }
 
-    /// The `n`-th index to try on the first packet of a stream, `None` when the tries are used up.
-    ///
-    /// Order: the announced rollover counter, its successor, its predecessor, then onwards; without
-    /// an announcement from 0 on (D5).
-    pub(super) fn candidate(
-        &self,
-        n: u32,
-        attempt: &Attempt<'_>,
-        keys: &KeyRing,
-    ) -> Option<PacketIndex> {
-        if attempt.clear.kind == PacketKind::Rtcp {
-            return (n == 0).then(|| PacketIndex::srtcp(attempt.layout.e_word));
-        }
-        if n >= self.limits.roc_candidates {
-            return None;
-        }
-        let roc = match (keys.announced_roc(attempt.clear.ssrc), n) {
-            (None | Some(Roc(0)), n) => n,
-            (Some(Roc(announced)), 0) => announced,
-            (Some(Roc(announced)), 2) => announced - 1,
-            (Some(Roc(announced)), 1) => announced.checked_add(1)?,
-            (Some(Roc(announced)), n) => announced.checked_add(n - 1)?,
-        };
-        Some(PacketIndex::new(Roc(roc), attempt.clear.seq))
-    }
-
-    /// First packet of an unknown stream: its rollover counter is found by authentication, from the
-    /// `n`-th candidate on.
-    pub(super) fn unprotect_first(
-        &mut self,
-        place: StreamKey,
-        attempt: &Attempt<'_>,
-        packet: &mut Packet<'_>,
-        mut n: u32,
-    ) -> Verdict {
-        while let Some(index) = self.candidate(n, attempt, packet.keys) {
-            if n > 0 {
-                //= D5: the successors are bounded, so that forged SSRCs stay cheap
-                let Some(left) = self.trials_left.checked_sub(1) else { break };
-                self.trials_left = left;
-            }
-            if self.open(attempt, index, packet.bytes).is_ok() {
-                return self.commit(place, packet.source, index, None, attempt);
-            }
-            n += 1;
-        }
-        Err(Reject::AuthFailed)
-    }
-
     /// The only step that proves origin: authenticates, then decrypts in place. If the tag does not
     /// match, the packet is as it was.
-    fn open(
+    pub(super) fn open(
         &mut self,
         attempt: &Attempt<'_>,
         index: PacketIndex,
@@ -282,11 +235,9 @@ impl Unprotector {
         let new_stream = fresh.is_none();
         match (fresh, self.streams.get_mut(place)) {
             (Some(fresh), Some(stream)) => {
-                if source != stream.source && source != 0 && stream.source != 0 {
-                    let silent = self.now.wrapping_sub(stream.last_seen);
-                    if u128::from(silent) < self.limits.source_timeout.as_millis() {
-                        return Err(Reject::SourceConflict);
-                    }
+                let other_source = source != stream.source && source != 0 && stream.source != 0;
+                if other_source && !stream.is_silent(self.now, self.limits.source_timeout) {
+                    return Err(Reject::SourceConflict);
                 }
                 stream.window.commit(fresh);
                 stream.last_seen = self.now;

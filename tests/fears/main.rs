@@ -4,12 +4,18 @@
 
 mod air;
 mod client;
+#[path = "../common/group.rs"]
 mod group;
+#[path = "../private_net/mod.rs"]
+mod private_net;
+mod sockets;
 
 mod bad_input;
 mod expel;
 mod floods;
 mod forged_keys;
+mod gateway;
+mod many_groups;
 mod reordering;
 mod sequence_wrap;
 mod two_senders;

@@ -1,6 +1,6 @@
 //! The sequence number wraps at the wrong moment, or a client does not know how often it has.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mcast_srtp::{
     Reject,
@@ -151,4 +151,62 @@ fn announced_roc_of_one_talker_is_not_taken_for_anothers() {
     client.receive(client.ports.media, &media(&key, newcomer, 5), now);
     client.receive(client.ports.media, &media(&key, TALKER, with_roc(50)), now);
     assert_eq!(client.indexes(), [5, with_roc(50)]);
+}
+
+#[test]
+fn client_that_was_cut_off_for_long_hears_again() {
+    for profile in [Profile::AES_CM_128_HMAC_SHA1_80, Profile::AEAD_AES_128_GCM] {
+        let (keys, start) = (Keys { profile, ..Keys::default() }, Instant::now());
+        let key = keys.traffic_key(1, 1);
+        // From fewer packets than the estimate bridges to more than two wraps.
+        for missed in [20_000, 0x7fff, 0x8001, 40_000, 65_535, 65_536, 100_000, 150_000] {
+            for first in [5, 40_000] {
+                let mut client = client(&keys, &[ANY_STREAM], start);
+                client.receive(client.ports.media, &media(&key, TALKER, first), start);
+                let later = start + Duration::from_secs(30);
+                let back = first + missed;
+                let packets = [0, 1, 2, 3, 1].map(|n| media(&key, TALKER, back + n));
+                let port = client.ports.media;
+                client.receive(port, &packets[0], later);
+                client.receive_batch(&packets.each_ref().map(|p| (port, p.as_slice())), later);
+                let heard = [first, back, back + 1, back + 2, back + 3];
+                assert_eq!(client.indexes(), heard, "{missed} missed, {:?}", client.verdicts());
+                assert_eq!(client.verdicts(), [(Reject::Replayed, 2)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn long_silence_does_not_let_old_packets_in_again() {
+    let (keys, start) = (Keys::default(), Instant::now());
+    let mut client = client(&keys, &[ANY_STREAM], start);
+    receive(&mut client, &keys, 1, [3].into_iter());
+    let old: Vec<_> = (0..200).map(|n| media(&keys.traffic_key(1, 1), TALKER, n)).collect();
+    let later = start + Duration::from_secs(3600);
+    let current = media(&keys.traffic_key(1, 1), TALKER, 2 * WRAP + 3);
+    client.receive(client.ports.media, &current, later);
+    let much_later = later + Duration::from_secs(3600);
+    for packet in old.iter().chain([&current]) {
+        client.receive(client.ports.media, packet, much_later);
+    }
+    assert_eq!(client.indexes(), [3, 2 * WRAP + 3]);
+    assert_eq!(client.verdicts().iter().map(|(_, count)| count).sum::<u64>(), 201);
+}
+
+#[test]
+fn announced_roc_brings_back_a_client_that_missed_many_wraps() {
+    const ANNOUNCED: &[CryptoSession] =
+        &[CryptoSession { ssrc: TALKER, roc: Roc(100), ..ANY_STREAM }];
+    let (keys, start) = (Keys::default(), Instant::now());
+    let mut client = client(&keys, &[ANY_STREAM], start);
+    receive(&mut client, &keys, 1, [3].into_iter());
+    let later = start + Duration::from_secs(86_400);
+    let packet = media(&keys.traffic_key(1, 1), TALKER, with_roc(101));
+    client.receive(client.ports.media, &packet, later);
+    assert_eq!(client.indexes(), [3]);
+    let again = keys.msk_message_with(1, 2, |issue| issue.sessions = ANNOUNCED);
+    client.receiver.key_message(&again, later).unwrap();
+    client.receive(client.ports.media, &packet, later);
+    assert_eq!(client.indexes(), [3, with_roc(101)]);
 }

@@ -1,0 +1,117 @@
+//! The rollover counter of a stream whose place is not known: found by authentication, over bounded
+//! candidates (D5).
+
+use super::{
+    index,
+    key::PacketKind,
+    ring::KeyRing,
+    stream::StreamKey,
+    unprotect::{Attempt, Packet, Unprotector, Verdict},
+};
+use crate::{
+    error::Reject,
+    ids::{PacketIndex, Roc},
+};
+
+impl Unprotector {
+    /// The `n`-th index to try on the first packet of a stream, `None` when the tries are used up.
+    ///
+    /// Order: the announced rollover counter, its successor, its predecessor, then onwards; without
+    /// an announcement from 0 on (D5).
+    pub(super) fn candidate(
+        &self,
+        n: u32,
+        attempt: &Attempt<'_>,
+        keys: &KeyRing,
+    ) -> Option<PacketIndex> {
+        if attempt.clear.kind == PacketKind::Rtcp {
+            return (n == 0).then(|| PacketIndex::srtcp(attempt.layout.e_word));
+        }
+        let hint = keys.announced_roc(attempt.clear.ssrc).unwrap_or_default();
+        self.candidate_near(hint, n, attempt)
+    }
+
+    /// First packet of an unknown stream: its rollover counter is found by authentication, from the
+    /// `n`-th candidate on.
+    pub(super) fn unprotect_first(
+        &mut self,
+        place: StreamKey,
+        attempt: &Attempt<'_>,
+        packet: &mut Packet<'_>,
+        mut n: u32,
+    ) -> Verdict {
+        while let Some(index) = self.candidate(n, attempt, packet.keys) {
+            if n > 0 && !self.take_trial() {
+                break;
+            }
+            if self.open(attempt, index, packet.bytes).is_ok() {
+                return self.commit(place, packet.source, index, None, attempt);
+            }
+            n += 1;
+        }
+        Err(Reject::AuthFailed)
+    }
+
+    /// Packet of a known stream that was refused as `refused`. If nothing of the stream has been
+    /// accepted for long, more may have been missed than the estimate bridges.
+    //= RFC 3711 §3.3.1: 2^15 packets lost in a row are more than the index estimate allows for
+    pub(super) fn unprotect_after_silence(
+        &mut self,
+        place: StreamKey,
+        attempt: &Attempt<'_>,
+        packet: &mut Packet<'_>,
+        refused: Reject,
+    ) -> Verdict {
+        let (now, timeout) = (self.now, self.limits.source_timeout);
+        let stream = self.streams.get(place).filter(|stream| stream.is_silent(now, timeout));
+        let Some(highest) = stream.map(|stream| stream.window.highest()) else {
+            return Err(refused);
+        };
+        if attempt.clear.kind == PacketKind::Rtcp {
+            return Err(refused);
+        }
+        let tried = index::estimate(highest, attempt.clear.seq).ok();
+        let announced = packet.keys.announced_roc(attempt.clear.ssrc).unwrap_or_default();
+        let hint = announced.max(highest.roc());
+        let mut n = 0;
+        while let Some(index) = self.candidate_near(hint, n, attempt) {
+            n += 1;
+            // Only ahead of everything accepted, so that nothing is accepted twice.
+            if index <= highest || tried == Some(index) {
+                continue;
+            }
+            if !self.take_trial() {
+                break;
+            }
+            if self.open(attempt, index, packet.bytes).is_ok() {
+                let stream = self.streams.get(place).ok_or(refused)?;
+                let fresh = stream.window.check(index, self.limits.replay_window)?;
+                return self.commit(place, packet.source, index, Some(fresh), attempt);
+            }
+        }
+        Err(refused)
+    }
+
+    /// The `n`-th index to try if the rollover counter was `hint` not long ago.
+    fn candidate_near(&self, hint: Roc, n: u32, attempt: &Attempt<'_>) -> Option<PacketIndex> {
+        if n >= self.limits.roc_candidates {
+            return None;
+        }
+        let roc = match (hint, n) {
+            (Roc(0), n) => n,
+            (Roc(hint), 0) => hint,
+            (Roc(hint), 2) => hint - 1,
+            (Roc(hint), 1) => hint.checked_add(1)?,
+            (Roc(hint), n) => hint.checked_add(n - 1)?,
+        };
+        Some(PacketIndex::new(Roc(roc), attempt.clear.seq))
+    }
+
+    /// Takes one try beyond a packet's first from the budget of the batch.
+    //= D5: the tries are bounded, so that forged SSRCs stay cheap
+    fn take_trial(&mut self) -> bool {
+        let left = self.trials_left.checked_sub(1);
+        self.trials_left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
