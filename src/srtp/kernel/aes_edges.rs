@@ -55,12 +55,12 @@ fn gcm_stays_inside_its_text_and_its_associated_data() {
 }
 
 /// A page that can be used between two that cannot.
-struct Pages(*mut u8);
+pub(super) struct Pages(*mut u8);
 
 impl Pages {
     const SIZE: usize = 4096;
 
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         // SAFETY: a fresh mapping of three pages, of which the middle one is opened up.
         unsafe {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -74,7 +74,7 @@ impl Pages {
     }
 
     /// So many octets from the start of the page, or up to its end.
-    fn edge(&mut self, len: usize, end: bool) -> &mut [u8] {
+    pub(super) fn edge(&mut self, len: usize, end: bool) -> &mut [u8] {
         assert!(len <= Self::SIZE);
         let start = if end { Self::SIZE - len } else { 0 };
         // SAFETY: inside the page, which is borrowed as long as the slice is.

@@ -47,8 +47,36 @@ mod gcm_powers;
     not(feature = "internals"),
     expect(unreachable_pub, reason = "public through the feature `internals` only")
 )]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls kernels once they may run"))]
 pub(crate) mod hmac;
+#[cfg(target_arch = "x86_64")]
+mod hmac_order;
 mod hmac_portable;
+#[cfg(target_arch = "x86_64")]
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(unreachable_pub, reason = "public through the feature `internals` only")
+)]
+#[expect(unsafe_code, reason = "calls kernels once they may run")]
+mod hmac_x86;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod sha1_avx2;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod sha1_avx512;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod sha1_avx512vl;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
+mod sha1_eight;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD kernel")]
+mod sha1_ni;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads of SIMD kernels")]
+mod sha1_tail;
 
 #[cfg(all(test, target_os = "linux", not(miri)))]
 #[expect(unsafe_code, reason = "pages that cannot be touched")]
@@ -57,6 +85,10 @@ mod aes_edges;
 mod aes_twins;
 #[cfg(test)]
 mod aes_vectors;
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod hmac_edges;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod hmac_twins;
 
 pub use backend::Backend;
 
@@ -66,4 +98,6 @@ pub use backend::Backend;
 pub mod internals {
     pub use super::cipher::{CipherKey, CtrJob, GcmJob, ctr_batch, gcm_open_batch, gcm_seal_batch};
     pub use super::hmac::{HmacJob, HmacKey, hmac_batch};
+    #[cfg(target_arch = "x86_64")]
+    pub use super::hmac_x86::{Kernels as HmacKernels, hmac_on};
 }

@@ -1,0 +1,199 @@
+//! Which kernel hashes which jobs of a batch, on x86-64.
+//!
+//! Decided by the number of jobs and their blocks alone. The constants are cycles on an AMD EPYC (Zen 4),
+//! least of many repetitions: `cargo bench --features internals --bench hmac`.
+
+use std::{iter, ops::Range};
+
+#[cfg(any(test, feature = "internals"))]
+use super::Backend;
+use super::{
+    hmac::{HmacJob, TAG},
+    hmac_order::{BATCH, Order},
+    hmac_portable, sha1_avx2, sha1_avx512, sha1_avx512vl, sha1_eight, sha1_ni,
+};
+
+/// The kernels that may run, besides the eight lanes of AVX2.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Kernels {
+    /// Sixteen lanes of AVX-512.
+    pub wide: bool,
+    /// Chains of SHA-NI.
+    pub chains: bool,
+}
+
+/// Computes the MAC of each job into the tag of the same place.
+///
+/// # Safety
+///
+/// The processor has AVX2, and what `kernels` says.
+pub(super) unsafe fn hmac(kernels: Kernels, jobs: &[HmacJob<'_>], tags: &mut [[u8; TAG]]) {
+    let count = jobs.len().min(tags.len());
+    let (jobs, tags) = (&jobs[..count], &mut tags[..count]);
+    for (jobs, tags) in jobs.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
+        let order = if jobs.len() > 1 { Order::of(jobs) } else { None };
+        match order {
+            // SAFETY: as the caller says.
+            Some(order) => unsafe { kernels.run(&order, tags) },
+            None => hmac_portable::hmac(jobs, tags),
+        }
+    }
+}
+
+/// Like [`super::hmac::hmac_batch`], on these kernels, for tests and benches.
+///
+/// # Panics
+///
+/// If the processor does not have them.
+#[cfg(any(test, feature = "internals"))]
+pub fn hmac_on(kernels: Kernels, jobs: &[HmacJob<'_>], tags: &mut [[u8; TAG]]) {
+    assert!(Kernels::available().any(|available| available == kernels), "no {kernels:?} here");
+    // SAFETY: they are available.
+    unsafe { hmac(kernels, jobs, tags) }
+}
+
+impl Kernels {
+    /// Those that the processor has, all together and without one or the other.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn available() -> impl Iterator<Item = Self> {
+        let all = [(true, true), (false, true), (true, false), (false, false)];
+        all.map(|(wide, chains)| Self { wide, chains }).into_iter().filter(|kernels| {
+            let needed = if kernels.wide { Backend::Avx512 } else { Backend::Avx2 };
+            Backend::available().contains(&needed)
+                && (!kernels.chains || is_x86_feature_detected!("sha"))
+        })
+    }
+
+    /// # Safety
+    ///
+    /// The processor has AVX2, and what `self` says.
+    unsafe fn run(self, order: &Order<'_>, tags: &mut [[u8; TAG]]) {
+        let mut turn = 0;
+        while self.wide && order.len() - turn >= WIDE_FROM {
+            let group = turn..order.len().min(turn + sha1_avx512::LANES);
+            turn = group.end;
+            // SAFETY: as the caller says.
+            unsafe { self.sixteen(order, group, tags) }
+        }
+        // SAFETY: as the caller says.
+        unsafe { self.few(order, turn..order.len(), None, tags) }
+    }
+
+    /// Sixteen lanes, as long as that takes least; the longer messages go on among themselves.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX-512 F and BW, and what `self` says.
+    unsafe fn sixteen(self, order: &Order<'_>, group: Range<usize>, tags: &mut [[u8; TAG]]) {
+        let long = self.long(order, group.clone());
+        let rows = order.job(group.start + long).blocks();
+        let mut states = [[0; 5]; sha1_avx512::LANES];
+        let states = &mut states[..long];
+        // SAFETY: as the caller says.
+        unsafe {
+            sha1_avx512::hmac(order, group.clone(), rows, states, tags);
+            self.few(order, group.start..group.start + long, Some((states, rows)), tags);
+        }
+    }
+
+    /// The jobs of `turns` in less than sixteen lanes, from their keys' states or from those that
+    /// stand before a block.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2, and what `self` says.
+    unsafe fn few(
+        self,
+        order: &Order<'_>,
+        turns: Range<usize>,
+        resumed: Option<(&[[u32; 5]], usize)>,
+        tags: &mut [[u8; TAG]],
+    ) {
+        let first = turns.start;
+        for group in self.groups(turns) {
+            let resumed = resumed.map(|(states, row)| (&states[group.start - first..], row));
+            // SAFETY: as the caller says.
+            unsafe {
+                if self.chains && group.len() <= sha1_ni::CHAINS {
+                    sha1_ni::hmac(order, group, resumed, tags);
+                } else if self.wide {
+                    sha1_eight::hmac(sha1_avx512vl::compress, order, group, resumed, tags);
+                } else {
+                    sha1_eight::hmac(sha1_avx2::compress, order, group, resumed, tags);
+                }
+            }
+        }
+    }
+
+    /// Splits `turns` as the kernels for less than sixteen take them: eight lanes if there are enough
+    /// jobs, the others in as few groups of chains as there can be, of nearly the same size.
+    fn groups(self, turns: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let mut turns = turns;
+        iter::from_fn(move || {
+            let left = turns.len();
+            let take = if !self.chains || self.wide && left >= EIGHT_FROM {
+                left.min(sha1_eight::LANES)
+            } else {
+                left.div_ceil(left.div_ceil(sha1_ni::CHAINS).max(1))
+            };
+            let group = turns.start..turns.start + take;
+            turns.start = group.end;
+            (!group.is_empty()).then_some(group)
+        })
+    }
+
+    /// How many of the first jobs of a group go on among themselves when the others have ended in
+    /// their lanes, so that all together takes least.
+    fn long(self, order: &Order<'_>, group: Range<usize>) -> usize {
+        let blocks = |turn| order.job(turn).blocks();
+        if blocks(group.start) == blocks(group.end - 1) {
+            return 0;
+        }
+        let falls = |turn: &usize| *turn == group.start || blocks(*turn) < blocks(*turn - 1);
+        let cost = |turn: usize| {
+            let rows = blocks(turn);
+            let others = self.groups(group.start..turn);
+            let others = others.map(|few| START + (blocks(few.start) - rows + 1) * ROW[few.len()]);
+            rows * WIDE_ROW + others.sum::<usize>()
+        };
+        let best = group.clone().filter(falls).min_by_key(|&turn| cost(turn));
+        best.map_or(0, |turn| turn - group.start)
+    }
+}
+
+/// Jobs from which on sixteen lanes take less than eight and a chain.
+const WIDE_FROM: usize = 9;
+
+/// Jobs from which on eight lanes of AVX-512 VL take less than chains.
+const EIGHT_FROM: usize = 6;
+
+/// A row of sixteen lanes.
+const WIDE_ROW: usize = 485;
+
+/// A row of less than sixteen messages, by their number: chains, then eight lanes.
+const ROW: [usize; sha1_eight::LANES + 1] = [0, 122, 138, 160, 194, 315, 315, 315, 315];
+
+/// What a group of less than sixteen takes besides its rows.
+const START: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_take_every_turn_once_and_fit_their_kernel() {
+        for (wide, chains) in [(false, false), (false, true), (true, false), (true, true)] {
+            let kernels = Kernels { wide, chains };
+            for (start, end) in (0..40).flat_map(|end| [(0, end), (3, end.max(3))]) {
+                let mut turn = start;
+                for group in kernels.groups(start..end) {
+                    assert_eq!(group.start, turn);
+                    let most = if chains && !wide { sha1_ni::CHAINS } else { sha1_eight::LANES };
+                    assert!((1..=most).contains(&group.len()), "{kernels:?} {group:?}");
+                    turn = group.end;
+                }
+                assert_eq!(turn, end);
+            }
+        }
+    }
+}

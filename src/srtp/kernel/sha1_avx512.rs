@@ -1,0 +1,368 @@
+//! HMAC-SHA1 of sixteen messages, one in each 32-bit lane of the 512-bit registers (FIPS 180-4 §6.1.2).
+//!
+//! A row is the block of one number of all lanes: sixteen loads, transposed to sixteen registers of one
+//! message word each. Rows that every lane has whole are loaded as they are. In the rows after these
+//! the loads are masked to the octets that a lane has left, suffix and padding are put in after the
+//! transposition, for all lanes at once and without a buffer, and a lane that has ended keeps its state.
+//! The outer block is one more row, whose words are the states themselves.
+//!
+//! Constant time: no table, and branches and masks on lengths only.
+//!
+//! # Safety
+//!
+//! The functions run only on a processor that has the features named on them. A full load is of a block
+//! that the message has whole; a masked load touches the octets of its mask only, all within the
+//! message; a key is one row by its layout.
+
+use std::arch::asm;
+use std::arch::x86_64::{
+    __m512i, __mmask16, _mm512_add_epi32, _mm512_and_si512, _mm512_andnot_si512,
+    _mm512_cmpeq_epi32_mask, _mm512_cmple_epi32_mask, _mm512_load_si512, _mm512_loadu_si512,
+    _mm512_mask_add_epi32, _mm512_mask_mov_epi32, _mm512_mask_or_epi32, _mm512_maskz_loadu_epi8,
+    _mm512_maskz_mov_epi32, _mm512_or_si512, _mm512_permutex2var_epi32, _mm512_reduce_min_epu32,
+    _mm512_rol_epi32, _mm512_set_epi32, _mm512_set1_epi32, _mm512_set4_epi32, _mm512_setzero_si512,
+    _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_sllv_epi32,
+    _mm512_srli_epi32, _mm512_srlv_epi32, _mm512_store_si512, _mm512_sub_epi32,
+    _mm512_ternarylogic_epi32, _mm512_test_epi32_mask, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+};
+use std::ops::Range;
+use std::ptr;
+
+use super::hmac::{BLOCK, HmacJob, OUTER_BITS, TAG};
+use super::hmac_order::Order;
+
+/// Messages in a pass.
+pub(super) const LANES: usize = 16;
+
+/// Computes the MACs of the jobs at `group`, at most [`LANES`].
+///
+/// Jobs that have more than `rows` blocks get no tag; theirs are the first of `left`, and each of these
+/// is set to the state before the block of that number.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn hmac(
+    order: &Order<'_>,
+    group: Range<usize>,
+    rows: usize,
+    left: &mut [[u32; 5]],
+    tags: &mut [[u8; TAG]],
+) {
+    let lanes = Lanes::of(order, group.start);
+    let ends = Ends::of(&lanes.ends);
+    let whole = ends.whole();
+    let (mut state, outer) = lanes.states();
+    for row in 0..=rows {
+        let mut w = [_mm512_setzero_si512(); LANES];
+        let mut live = !0;
+        if row < whole.min(rows) {
+            // SAFETY: each message has this block whole.
+            w = transposed(unsafe { lanes.load_whole(row) });
+        } else if row < rows {
+            w = transposed(lanes.load_rest(row));
+            live = ends.pad(&mut w, row as i32);
+        } else {
+            let words = columns(state);
+            left.iter_mut().enumerate().for_each(|(lane, left)| *left = words.lane(lane));
+            w[..5].copy_from_slice(&state);
+            w[5] = _mm512_set1_epi32(MARK.cast_signed());
+            w[15] = _mm512_set1_epi32(OUTER_BITS);
+            state = outer;
+        }
+        compress(&mut state, &mut w, live);
+    }
+    let [a, b, c, d, e] = state;
+    let digests = columns([swapped(a), swapped(b), swapped(c), swapped(d), swapped(e)]);
+    for (lane, &place) in order.places()[group].iter().enumerate().skip(left.len()) {
+        let octets = tags[usize::from(place)].as_chunks_mut().0;
+        octets.iter_mut().zip(digests.lane(lane)).for_each(|(o, word)| *o = word.to_ne_bytes());
+    }
+}
+
+/// The jobs of a pass, lane by lane. Lanes beyond the last job repeat it.
+struct Lanes<'a> {
+    jobs: [&'a HmacJob<'a>; LANES],
+    ends: [End; LANES],
+}
+
+/// Length of a message in the low half, with [`End::SUFFIXED`] if it has a suffix, which is in the high
+/// half as it lies in memory.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct End(u64);
+
+impl End {
+    const SUFFIXED: u32 = 1 << 31;
+
+    fn of(job: &HmacJob<'_>) -> Self {
+        let (suffix, flag) = match job.suffix {
+            Some(suffix) => (u32::from_le_bytes(suffix), Self::SUFFIXED),
+            None => (0, 0),
+        };
+        Self(u64::from(suffix) << 32 | u64::from(flag) | job.message.len() as u64)
+    }
+}
+
+impl<'a> Lanes<'a> {
+    /// Not inlined where wider registers are at hand: they would make it slower.
+    #[inline(never)]
+    fn of(order: &Order<'a>, turn: usize) -> Self {
+        let jobs: [&HmacJob<'_>; LANES] = order.window(turn);
+        Self { jobs, ends: jobs.map(End::of) }
+    }
+
+    /// Inner and outer states of the keys.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn states(&self) -> ([__m512i; 5], [__m512i; 5]) {
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        for (row, job) in rows.iter_mut().zip(&self.jobs) {
+            // SAFETY: a key is 64 octets, aligned to them.
+            *row = unsafe { _mm512_load_si512(ptr::from_ref(job.key).cast()) };
+        }
+        let [a, b, c, d, e, f, g, h, i, j, ..] = transposed(rows);
+        ([a, b, c, d, e], [f, g, h, i, j])
+    }
+
+    /// The block of number `row` of each message, in message words.
+    ///
+    /// # Safety
+    ///
+    /// Each message has the block whole.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn load_whole(&self, row: usize) -> [__m512i; LANES] {
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        for (lane, words) in rows.iter_mut().enumerate() {
+            let message = self.jobs[lane].message.as_ptr();
+            // SAFETY: the caller vouches for the block.
+            *words = swapped(unsafe { _mm512_loadu_si512(message.add(BLOCK * row).cast()) });
+        }
+        rows
+    }
+
+    /// What each message has of the block of number `row`, in message words, and zeros behind it.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn load_rest(&self, row: usize) -> [__m512i; LANES] {
+        let mut octets = [0; LANES];
+        for (octets, job) in octets.iter_mut().zip(self.jobs) {
+            let left = job.message.len().saturating_sub(BLOCK * row).min(BLOCK);
+            *octets = u64::MAX.checked_shr((BLOCK - left) as u32).unwrap_or(0);
+        }
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        for lane in 0..LANES {
+            let from = self.jobs[lane].message.as_ptr().wrapping_add(BLOCK * row);
+            // SAFETY: only as many octets are read as the message has left.
+            rows[lane] = swapped(unsafe { _mm512_maskz_loadu_epi8(octets[lane], from.cast()) });
+        }
+        rows
+    }
+}
+
+/// Where each lane ends and what stands there.
+struct Ends {
+    length: __m512i,
+    /// Number of the message word that has the first octet behind the message.
+    word: __m512i,
+    /// What is behind the message, as it lies in that word and in the next.
+    behind: [__m512i; 2],
+    /// Number of the last block.
+    last: __m512i,
+    /// Length of what the inner hash covers.
+    bits: __m512i,
+}
+
+impl Ends {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn of(ends: &[End; LANES]) -> Self {
+        let from: *const __m512i = ends.as_ptr().cast();
+        // SAFETY: an end is 8 octets, and sixteen of them are twice 64.
+        let [low, high] = unsafe { [_mm512_loadu_si512(from), _mm512_loadu_si512(from.add(1))] };
+        let even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+        let odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+        let flagged = _mm512_permutex2var_epi32(low, even, high);
+        let suffix = swapped(_mm512_permutex2var_epi32(low, odd, high));
+        let flag = _mm512_set1_epi32(End::SUFFIXED.cast_signed());
+        let suffixed = _mm512_test_epi32_mask(flagged, flag);
+        let length = _mm512_andnot_si512(flag, flagged);
+        let mark = _mm512_set1_epi32(MARK.cast_signed());
+        let first = _mm512_mask_mov_epi32(mark, suffixed, suffix);
+        let second = _mm512_maskz_mov_epi32(suffixed, mark);
+        let shift = _mm512_slli_epi32::<3>(_mm512_and_si512(length, _mm512_set1_epi32(3)));
+        let back = _mm512_sub_epi32(_mm512_set1_epi32(32), shift);
+        let four = _mm512_set1_epi32(4);
+        let hashed = _mm512_mask_add_epi32(length, suffixed, length, four);
+        let key = _mm512_set1_epi32(BLOCK as i32);
+        Self {
+            length,
+            word: _mm512_srli_epi32::<2>(length),
+            behind: [
+                _mm512_srlv_epi32(first, shift),
+                _mm512_or_si512(_mm512_sllv_epi32(first, back), _mm512_srlv_epi32(second, shift)),
+            ],
+            last: _mm512_srli_epi32::<6>(_mm512_add_epi32(hashed, _mm512_set1_epi32(8))),
+            bits: _mm512_slli_epi32::<3>(_mm512_add_epi32(hashed, key)),
+        }
+    }
+
+    /// Blocks that every message has whole.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn whole(&self) -> usize {
+        _mm512_reduce_min_epu32(self.length) as usize / BLOCK
+    }
+
+    /// Puts suffix and padding into the block of number `row`; returns the lanes that have that block.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn pad(&self, w: &mut [__m512i; LANES], row: i32) -> __mmask16 {
+        let word = _mm512_sub_epi32(self.word, _mm512_set1_epi32(16 * row));
+        let mut before = _mm512_cmpeq_epi32_mask(word, _mm512_set1_epi32(-1));
+        for (i, w) in w.iter_mut().enumerate() {
+            let here = _mm512_cmpeq_epi32_mask(word, _mm512_set1_epi32(i as i32));
+            *w = _mm512_mask_or_epi32(*w, here, *w, self.behind[0]);
+            *w = _mm512_mask_or_epi32(*w, before, *w, self.behind[1]);
+            before = here;
+        }
+        let row = _mm512_set1_epi32(row);
+        w[15] = _mm512_mask_mov_epi32(w[15], _mm512_cmpeq_epi32_mask(self.last, row), self.bits);
+        _mm512_cmple_epi32_mask(row, self.last)
+    }
+}
+
+/// One block of each lane; lanes that are not `live` keep their state.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn compress(state: &mut [__m512i; 5], w: &mut [__m512i; LANES], live: __mmask16) {
+    let mut s = *state;
+    macro_rules! rounds {
+        ($function:ident, $constant:literal: $($t:literal)*) => { $(
+            let [a, b, c, d, e] = s;
+            let constant = _mm512_set1_epi32($constant as i32);
+            let sum = pinned(_mm512_add_epi32(e, _mm512_add_epi32(w[$t % 16], constant)));
+            let turned = _mm512_rol_epi32::<5>(a);
+            let mixed = _mm512_ternarylogic_epi32::<$function>(b, c, d);
+            let sum = pinned(_mm512_add_epi32(sum, mixed));
+            s = [_mm512_add_epi32(sum, turned), a, _mm512_rol_epi32::<30>(b), c, d];
+            if $t + AHEAD >= 16 && $t + AHEAD < 80 {
+                let [w0, w2] = [w[($t + AHEAD) % 16], w[($t + AHEAD + 2) % 16]];
+                let [w8, w13] = [w[($t + AHEAD + 8) % 16], w[($t + AHEAD + 13) % 16]];
+                let mixed = _mm512_ternarylogic_epi32::<PARITY>(w0, w2, w8);
+                w[($t + AHEAD) % 16] = _mm512_rol_epi32::<1>(_mm512_xor_si512(mixed, w13));
+            }
+        )* };
+    }
+    rounds!(CH, 0x5a82_7999_u32: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
+    rounds!(PARITY, 0x6ed9_eba1_u32: 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39);
+    rounds!(MAJ, 0x8f1b_bcdc_u32: 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59);
+    rounds!(PARITY, 0xca62_c1d6_u32: 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79);
+    for (state, s) in state.iter_mut().zip(s) {
+        *state = _mm512_mask_add_epi32(*state, live, *state, s);
+    }
+}
+
+/// The same words, as a value that the compiler knows nothing of.
+///
+/// It would regroup the additions of a round otherwise, and put the one that waits longest first.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn pinned(mut words: __m512i) -> __m512i {
+    // SAFETY: no instruction at all.
+    unsafe {
+        asm!("/* {} */", inout(zmm_reg) words, options(pure, nomem, nostack, preserves_flags));
+    }
+    words
+}
+
+/// Rows to columns.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transposed(rows: [__m512i; LANES]) -> [__m512i; LANES] {
+    let zero = _mm512_setzero_si512();
+    let mut quads = [[zero; 4]; 4];
+    for (quads, rows) in quads.iter_mut().zip(rows.as_chunks().0) {
+        *quads = interleaved(*rows);
+    }
+    let mut columns = [zero; LANES];
+    for i in 0..4 {
+        let [a, b, c, d] = [quads[0][i], quads[1][i], quads[2][i], quads[3][i]];
+        let low = [_mm512_shuffle_i32x4::<0x44>(a, b), _mm512_shuffle_i32x4::<0x44>(c, d)];
+        let high = [_mm512_shuffle_i32x4::<0xee>(a, b), _mm512_shuffle_i32x4::<0xee>(c, d)];
+        columns[i] = _mm512_shuffle_i32x4::<0x88>(low[0], low[1]);
+        columns[4 + i] = _mm512_shuffle_i32x4::<0xdd>(low[0], low[1]);
+        columns[8 + i] = _mm512_shuffle_i32x4::<0x88>(high[0], high[1]);
+        columns[12 + i] = _mm512_shuffle_i32x4::<0xdd>(high[0], high[1]);
+    }
+    columns
+}
+
+/// Transposes the four by four words in each 128-bit part of the four.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn interleaved([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+    let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+    let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+    [
+        _mm512_unpacklo_epi64(ab, cd),
+        _mm512_unpackhi_epi64(ab, cd),
+        _mm512_unpacklo_epi64(ab_high, cd_high),
+        _mm512_unpackhi_epi64(ab_high, cd_high),
+    ]
+}
+
+/// Reverses the octets of each word.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn swapped(words: __m512i) -> __m512i {
+    let reverse = _mm512_set4_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203);
+    _mm512_shuffle_epi8(words, reverse)
+}
+
+/// One word of each lane, in memory.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Words([u32; LANES]);
+
+impl Words {
+    const ZERO: Self = Self([0; LANES]);
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn store(&mut self, words: __m512i) {
+        // SAFETY: 64 octets, aligned to them.
+        unsafe { _mm512_store_si512(self.0.as_mut_ptr().cast(), words) };
+    }
+}
+
+/// States in memory: words a to d of each lane side by side, then the words e.
+struct Columns([Words; 5]);
+
+impl Columns {
+    fn lane(&self, lane: usize) -> [u32; 5] {
+        let quad = &self.0[lane % 4].0[lane / 4 * 4..][..4];
+        [quad[0], quad[1], quad[2], quad[3], self.0[4].0[lane]]
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn columns([a, b, c, d, e]: [__m512i; 5]) -> Columns {
+    let mut columns = Columns([Words::ZERO; 5]);
+    let [a, b, c, d] = interleaved([a, b, c, d]);
+    for (words, register) in columns.0.iter_mut().zip([a, b, c, d, e]) {
+        words.store(register);
+    }
+    columns
+}
+
+/// The first octet behind what is hashed, in the top of its word.
+const MARK: u32 = 0x8000_0000;
+
+/// Rounds that the message schedule is ahead of the working variables, so that it fills their waits.
+const AHEAD: usize = 8;
+
+/// Truth tables of the functions of FIPS 180-4 §4.1.1.
+const CH: i32 = 0xca;
+const PARITY: i32 = 0x96;
+const MAJ: i32 = 0xe8;
