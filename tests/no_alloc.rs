@@ -199,8 +199,7 @@ fn warm_lane_allocates_nothing_for_bad_packets() {
     let (mut bench, key) = (Bench::new(&keys, &limits), keys.traffic_key(1, 1));
     bench.warm_up(media(&key, TALKER, 1));
     let unknown = Keys::of_group(0x99).traffic_key(1, 1);
-    let long = 100;
-    for batch in 0..long {
+    for batch in 0..100 {
         let mut forged = media(&key, Ssrc(batch), 7);
         *forged.last_mut().unwrap() ^= 1;
         let mut datagrams = vec![

@@ -14,7 +14,7 @@ use mcast_srtp::{
 
 use crate::{
     client::{Client, source},
-    group::{Keys, TALKER, media},
+    group::{Keys, TALKER, media, protect, rtp},
 };
 
 /// A client with the keys of the first group, in the middle of a talk.
@@ -132,8 +132,7 @@ fn long_packets_of_an_unknown_mki_are_bounded_in_octets() {
     let (keys, now) = (Keys::default(), Instant::now());
     let mut client = listening_client(&limits, &keys, now);
     let key = keys.traffic_key(9, 9);
-    let long = crate::group::rtp(TALKER, 1, &[7; 1400]);
-    let long = crate::group::protect(&key, 1, long);
+    let long = protect(&key, 1, rtp(TALKER, 1, &[7; 1400]));
     for _ in 0..100 {
         client.receive(client.ports.media, &long, now);
     }
