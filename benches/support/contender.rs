@@ -47,23 +47,22 @@ impl Ours {
         Self { backend, limits, batch, keys: workload.ring(), unprotector }
     }
 
+    /// The receiver itself, for who makes the calls.
+    pub(crate) fn into_unprotector(self) -> Unprotector {
+        self.unprotector
+    }
+
     /// Opens batch after batch; `see` gets the plain packets.
     #[inline]
     fn run(&mut self, slots: &mut Slots, mut see: impl FnMut(&[u8])) {
         let mut datagrams = slots.packets();
         loop {
             let mut packets = ArrayVec::<Packet<'_>, MAX_BATCH>::new();
-            packets.extend(datagrams.by_ref().take(self.batch).map(|bytes| Packet {
-                session: SessionId(1),
-                kind: PacketKind::Rtp,
-                source: 0x0a00_0001,
-                keys: &self.keys,
-                bytes,
-            }));
+            packets.extend(datagrams.by_ref().take(self.batch).map(|d| packet(&self.keys, d)));
             if packets.is_empty() {
                 return;
             }
-            let mut verdicts: [Verdict; MAX_BATCH] = [Err(Reject::Unsupported); MAX_BATCH];
+            let mut verdicts = [NO_VERDICT; MAX_BATCH];
             self.unprotector.unprotect_batch(&mut packets, &mut verdicts);
             for (packet, verdict) in packets.iter().zip(&verdicts) {
                 if let Ok(opened) = verdict {
@@ -73,6 +72,13 @@ impl Ours {
         }
     }
 }
+
+/// A packet as a lane hands it over.
+pub(crate) fn packet<'a>(keys: &'a KeyRing, bytes: &'a mut [u8]) -> Packet<'a> {
+    Packet { session: SessionId(1), kind: PacketKind::Rtp, source: 0x0a00_0001, keys, bytes }
+}
+
+pub(crate) const NO_VERDICT: Verdict = Err(Reject::Unsupported);
 
 impl Contender for Ours {
     fn name(&self) -> String {

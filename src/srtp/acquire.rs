@@ -2,11 +2,11 @@
 //! candidates (D5).
 
 use super::{
+    attempt::Attempt,
     index,
     key::PacketKind,
     ring::KeyRing,
-    stream::StreamKey,
-    unprotect::{Attempt, Packet, Unprotector, Verdict},
+    unprotect::{Packet, Unprotector, Verdict},
 };
 use crate::{
     error::Reject,
@@ -33,9 +33,9 @@ impl Unprotector {
 
     /// First packet of an unknown stream: its rollover counter is found by authentication, from the
     /// `n`-th candidate on.
+    #[cold]
     pub(super) fn unprotect_first(
         &mut self,
-        place: StreamKey,
         attempt: &Attempt<'_>,
         packet: &mut Packet<'_>,
         mut n: u32,
@@ -45,7 +45,7 @@ impl Unprotector {
                 break;
             }
             if self.open(attempt, index, packet.bytes).is_ok() {
-                return self.commit(place, packet.source, index, None, attempt);
+                return self.commit_first(attempt, packet, index);
             }
             n += 1;
         }
@@ -55,26 +55,27 @@ impl Unprotector {
     /// Packet of a known stream that was refused as `refused`. If nothing of the stream has been
     /// accepted for long, more may have been missed than the estimate bridges.
     //= RFC 3711 §3.3.1: 2^15 packets lost in a row are more than the index estimate allows for
+    #[cold]
     pub(super) fn unprotect_after_silence(
         &mut self,
-        place: StreamKey,
         attempt: &Attempt<'_>,
         packet: &mut Packet<'_>,
         refused: Reject,
     ) -> Verdict {
         let (now, timeout) = (self.now, self.limits.source_timeout);
-        let stream = self.streams.get(place).filter(|stream| stream.is_silent(now, timeout));
-        let Some(highest) = stream.map(|stream| stream.window.highest()) else {
+        let (hint, stream) = self.streams.find(attempt.stream(packet.session));
+        let Some(stream) = stream.filter(|stream| stream.is_silent(now, timeout)) else {
             return Err(refused);
         };
+        let highest = stream.highest();
         if attempt.clear.kind == PacketKind::Rtcp {
             return Err(refused);
         }
         let tried = index::estimate(highest, attempt.clear.seq).ok();
         let announced = packet.keys.announced_roc(attempt.clear.ssrc).unwrap_or_default();
-        let hint = announced.max(highest.roc());
+        let nearby = announced.max(highest.roc());
         let mut n = 0;
-        while let Some(index) = self.candidate_near(hint, n, attempt) {
+        while let Some(index) = self.candidate_near(nearby, n, attempt) {
             n += 1;
             // Only ahead of everything accepted, so that nothing is accepted twice.
             if index <= highest || tried == Some(index) {
@@ -84,9 +85,9 @@ impl Unprotector {
                 break;
             }
             if self.open(attempt, index, packet.bytes).is_ok() {
-                let stream = self.streams.get(place).ok_or(refused)?;
-                let fresh = stream.window.check(index, self.limits.replay_window)?;
-                return self.commit(place, packet.source, index, Some(fresh), attempt);
+                let stream = self.streams.get(attempt.stream(packet.session), hint);
+                let fresh = stream.ok_or(refused)?.check(index, self.limits.replay_window)?;
+                return self.commit(attempt, packet, hint, index, fresh);
             }
         }
         Err(refused)

@@ -7,13 +7,14 @@
 use arrayvec::ArrayVec;
 
 use super::{
+    attempt::Attempt,
     kernel::{
         cipher::{CtrJob, GcmJob, ctr_batch, gcm_open_batch},
         hmac::{HmacJob, hmac_batch},
     },
-    layout::{Clear, Layout},
-    stream::StreamKey,
-    unprotect::{Attempt, Packet, Unprotector, Verdict},
+    key::Course,
+    stream::{Hint, StreamKey},
+    unprotect::{Packet, Unprotector, Verdict},
 };
 use crate::{error::Reject, ids::PacketIndex};
 
@@ -29,184 +30,219 @@ impl Unprotector {
     pub fn unprotect_batch(&mut self, batch: &mut [Packet<'_>], verdicts: &mut [Verdict]) {
         self.trials_left = self.limits.roc_trials_per_batch;
         for (packets, verdicts) in batch.chunks_mut(MAX_BATCH).zip(verdicts.chunks_mut(MAX_BATCH)) {
-            self.unprotect_chunk(packets, verdicts);
+            match (packets, verdicts) {
+                ([packet], [verdict, ..]) => *verdict = self.unprotect_one(packet),
+                (packets, verdicts) => self.unprotect_chunk(packets, verdicts),
+            }
         }
     }
 
     fn unprotect_chunk(&mut self, batch: &mut [Packet<'_>], verdicts: &mut [Verdict]) {
         let count = batch.len().min(verdicts.len());
         let (batch, verdicts) = (&mut batch[..count], &mut verdicts[..count]);
-        let mut plans: ArrayVec<Plan<'_>, MAX_BATCH> =
-            batch.iter().map(|packet| self.plan(packet)).collect();
-        self.authenticate(batch, &mut plans);
-        self.open_aead(batch, &mut plans);
-        for ((packet, plan), verdict) in batch.iter_mut().zip(&mut plans).zip(verdicts.iter_mut()) {
-            *verdict = self.settle(packet, plan);
-        }
-        self.decrypt(batch, &plans);
+        let mut plans = ArrayVec::new();
+        let proofs = self.authenticate(batch, &mut plans, verdicts);
+        self.settle(batch, &plans, &proofs, verdicts);
     }
 
-    /// What can be known of a packet before any authentication of this batch is.
-    fn plan<'a>(&self, packet: &Packet<'a>) -> Plan<'a> {
-        self.speculate(packet).unwrap_or_else(Plan::Refused)
-    }
-
-    fn speculate<'a>(&self, packet: &Packet<'a>) -> Result<Plan<'a>, Reject> {
-        let clear = Clear::parse(packet.kind, packet.bytes)?;
-        let key = packet
-            .keys
-            .find(clear.kind, clear.seq, packet.bytes)
-            .ok_or_else(|| packet.keys.why_not(clear.kind, clear.seq, packet.bytes))?;
-        let layout = Layout::parse(&clear, key.profile(), packet.bytes)?;
-        let attempt = Attempt { clear, layout, key };
-        let place = StreamKey::new(packet.session, clear.kind, clear.ssrc);
-        let index = match self.known_index(place, &attempt) {
-            Ok(Some((index, _))) => index,
-            Ok(None) => match self.candidate(0, &attempt, packet.keys) {
-                Some(index) => index,
-                None => return Ok(Plan::Alone),
-            },
-            // An earlier packet of the batch may still move the stream: decided in order.
-            Err(_) => return Ok(Plan::Alone),
-        };
-        if key.profile().kdr != 0 {
-            return Ok(Plan::Alone);
-        }
-        Ok(Plan::Together { attempt, place, index, state: State::Unproven })
-    }
-
-    /// All HMACs of the batch; compares the tags.
-    fn authenticate(&self, batch: &[Packet<'_>], plans: &mut [Plan<'_>]) {
-        let mut jobs = ArrayVec::<HmacJob<'_>, MAX_BATCH>::new();
-        for (packet, plan) in batch.iter().zip(plans.iter()) {
-            if let Some((attempt, index)) = plan.hmac() {
-                let Some(key) = &attempt.key.session(attempt.clear.kind).hmac else { continue };
-                let message = packet.bytes.get(..attempt.layout.auth_end).unwrap_or_default();
-                jobs.push(HmacJob { key, message, suffix: attempt.suffix(index) });
-            }
-        }
-        let mut macs = [[0; 20]; MAX_BATCH];
-        hmac_batch(self.backend, &jobs, &mut macs[..jobs.len()]);
-        let proven = batch.iter().zip(plans).filter(|(_, plan)| plan.hmac().is_some());
-        for ((packet, plan), mac) in proven.zip(&macs) {
-            if let Plan::Together { attempt, state, .. } = plan {
-                let good = attempt.tag_matches(packet.bytes, mac);
-                *state = if good { State::Authentic } else { State::Refused };
-            }
-        }
-    }
-
-    /// Opens all AEAD packets of the batch in place.
-    fn open_aead(&self, batch: &mut [Packet<'_>], plans: &mut [Plan<'_>]) {
-        let mut jobs = ArrayVec::<GcmJob<'_>, MAX_BATCH>::new();
-        let mut states = ArrayVec::<&mut State, MAX_BATCH>::new();
-        for (packet, plan) in batch.iter_mut().zip(plans) {
-            if let Plan::Together { attempt, index, state, .. } = plan
-                && *state == State::Unproven
-            {
-                *state = State::Refused;
-                let session = attempt.key.session(attempt.clear.kind);
-                if let Some(job) = attempt.gcm_job(session, *index, packet.bytes) {
-                    jobs.push(job);
-                    states.push(state);
+    /// Plans every packet and runs all authentications; AEAD packets that are authentic are decrypted.
+    #[inline(never)]
+    fn authenticate<'a>(
+        &self,
+        batch: &mut [Packet<'a>],
+        plans: &mut Plans<'a>,
+        verdicts: &mut [Verdict],
+    ) -> Proofs {
+        let mut jobs = Jobs { hashes: ArrayVec::new(), seals: ArrayVec::new() };
+        for (packet, verdict) in batch.iter_mut().zip(verdicts) {
+            match Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt)) {
+                Some(tried) => {
+                    jobs.add(&tried, packet);
+                    plans.push(Some(tried));
+                }
+                None => {
+                    let tried = self.plan_otherwise(packet, verdict);
+                    jobs.add_otherwise(tried.as_ref(), packet);
+                    plans.push(tried);
                 }
             }
         }
-        let mut opened = [false; MAX_BATCH];
-        gcm_open_batch(self.backend, &mut jobs, &mut opened[..states.len()]);
-        for (state, _) in states.into_iter().zip(opened).filter(|(_, opened)| *opened) {
-            *state = State::Opened;
-        }
+        let mut proofs = Proofs { macs: [[0; 20]; MAX_BATCH], opened: [false; MAX_BATCH] };
+        let Jobs { hashes, seals } = &mut jobs;
+        hmac_batch(self.backend, hashes, &mut proofs.macs[..hashes.len()]);
+        let count = seals.len();
+        gcm_open_batch(self.backend, seals, &mut proofs.opened[..count]);
+        proofs
     }
 
-    /// Decides one packet in its turn, on the state the packets before it have left.
-    fn settle(&mut self, packet: &mut Packet<'_>, plan: &mut Plan<'_>) -> Verdict {
-        let (attempt, place, index, state) = match plan {
-            Plan::Refused(reject) => return Err(*reject),
-            Plan::Alone => return self.unprotect_one(packet),
-            Plan::Together { attempt, place, index, state } => (*attempt, *place, *index, state),
+    /// The index of a packet of a known stream, as far as it can be known before any authentication of
+    /// this batch is.
+    #[inline(always)]
+    fn place<'a>(&self, packet: &Packet<'_>, attempt: Attempt<'a>) -> Option<Tried<'a>> {
+        let stream = attempt.stream(packet.session);
+        let (hint, Some(state)) = self.streams.find(stream) else { return None };
+        let window = self.limits.replay_window;
+        let (index, _) = state.place(&attempt.clear, &attempt.layout, window).ok()?;
+        Some(Tried { attempt, course: attempt.key.course(), stream, hint, index })
+    }
+
+    /// The plan for a packet that is not plain, or not of a known stream. `None` once it has its
+    /// verdict, because no key can open it.
+    #[inline(never)]
+    fn plan_otherwise<'a>(&self, packet: &Packet<'a>, verdict: &mut Verdict) -> Option<Tried<'a>> {
+        let Some(attempt) = Attempt::read(packet) else {
+            *verdict = Err(Attempt::why_not(packet));
+            return None;
         };
-        let (now, fresh) = match self.known_index(place, &attempt) {
-            Ok(Some((now, fresh))) => (now, Some(fresh)),
-            Ok(None) => match self.candidate(0, &attempt, packet.keys) {
-                Some(now) => (now, None),
-                None => return Err(Reject::AuthFailed),
-            },
-            Err(reject) => {
-                if *state == State::Opened {
-                    attempt.undo(self.backend, index, packet.bytes);
+        if let Some(tried) = self.place(packet, attempt) {
+            return Some(tried);
+        }
+        let stream = attempt.stream(packet.session);
+        let (hint, state) = self.streams.find(stream);
+        let first = match state {
+            None => self.candidate(0, &attempt, packet.keys),
+            // An earlier packet of the batch may still move the stream.
+            Some(_) => None,
+        };
+        Some(match first {
+            Some(index) => Tried { attempt, course: attempt.key.course(), stream, hint, index },
+            None => {
+                let index = PacketIndex::default();
+                Tried { attempt, course: Course::Alone, stream, hint, index }
+            }
+        })
+    }
+
+    /// Decides each packet in its turn, and decrypts what was accepted and is not decrypted yet.
+    #[inline(never)]
+    fn settle(
+        &mut self,
+        batch: &mut [Packet<'_>],
+        plans: &[Option<Tried<'_>>],
+        proofs: &Proofs,
+        verdicts: &mut [Verdict],
+    ) {
+        let (mut macs, mut opened) = (proofs.macs.iter(), proofs.opened.iter());
+        let mut texts = ArrayVec::<CtrJob<'_>, MAX_BATCH>::new();
+        for ((packet, plan), verdict) in batch.iter_mut().zip(plans).zip(verdicts) {
+            let Some(tried) = plan else { continue };
+            let Tried { attempt, index, .. } = tried;
+            let proven = match tried.course {
+                Course::Alone => {
+                    *verdict = self.unprotect_one(packet);
+                    continue;
                 }
-                *plan = Plan::Alone;
-                return self.unprotect_after_silence(place, &attempt, packet, reject);
+                Course::Hashed => {
+                    macs.next().is_some_and(|mac| attempt.tag_matches(packet.bytes, mac))
+                }
+                Course::Sealed => opened.next().is_some_and(|opened| *opened),
+            };
+            if !(proven && self.accept(packet, tried)) {
+                *verdict = self.settle_otherwise(packet, tried, proven);
+                continue;
             }
+            *verdict = Ok(attempt.opened(*index, false));
+            if tried.course == Course::Hashed {
+                texts.extend(attempt.ctr_job(attempt.session(), *index, packet.bytes));
+            }
+        }
+        ctr_batch(self.backend, &mut texts);
+    }
+
+    /// Accepts an authentic packet of a known stream, if it still has the index it was tried under.
+    #[inline(always)]
+    fn accept(&mut self, packet: &Packet<'_>, tried: &Tried<'_>) -> bool {
+        let Tried { attempt: Attempt { clear, layout, .. }, .. } = tried;
+        let Some(stream) = self.streams.get_mut(tried.stream, tried.hint) else { return false };
+        let window = self.limits.replay_window;
+        let Some(fresh) = stream.place_again(tried.index, clear, layout, window) else {
+            return false;
         };
-        let proven = matches!(state, State::Authentic | State::Opened);
-        if now != index {
-            // Another index than the one tried: alone, from the octets as they came.
-            if *state == State::Opened {
-                attempt.undo(self.backend, index, packet.bytes);
+        stream.accept(fresh, packet.source, self.now, self.limits.source_timeout).is_ok()
+    }
+
+    /// What becomes of a packet that [`Self::accept`] does not take.
+    #[cold]
+    fn settle_otherwise(
+        &mut self,
+        packet: &mut Packet<'_>,
+        tried: &Tried<'_>,
+        proven: bool,
+    ) -> Verdict {
+        let Tried { attempt, stream, hint, index, .. } = tried;
+        let window = self.limits.replay_window;
+        let now = match self.streams.get(*stream, *hint) {
+            Some(stream) => {
+                stream.place(&attempt.clear, &attempt.layout, window).map(|(index, _)| index)
             }
-            *plan = Plan::Alone;
+            // Known when the packet was planned, the stream may have made room since.
+            None => self.candidate(0, attempt, packet.keys).ok_or(Reject::AuthFailed),
+        };
+        if now != Ok(*index) {
+            // Alone, from the octets as they came.
+            if proven && tried.course == Course::Sealed {
+                attempt.undo(self.backend, *index, packet.bytes);
+            }
             return self.unprotect_one(packet);
         }
-        let verdict = match (proven, fresh) {
-            (true, fresh) => self.commit(place, packet.source, index, fresh, &attempt),
-            (false, Some(_)) => {
-                *plan = Plan::Alone;
-                return self.unprotect_after_silence(place, &attempt, packet, Reject::AuthFailed);
-            }
-            (false, None) => {
-                *plan = Plan::Alone;
-                return self.unprotect_first(place, &attempt, packet, 1);
-            }
-        };
-        if verdict.is_err() {
-            *state = State::Refused;
-        }
-        verdict
-    }
-
-    /// Counter mode over every accepted packet that is not decrypted yet.
-    fn decrypt(&self, batch: &mut [Packet<'_>], plans: &[Plan<'_>]) {
-        let mut jobs = ArrayVec::<CtrJob<'_>, MAX_BATCH>::new();
-        for (packet, plan) in batch.iter_mut().zip(plans) {
-            if let Plan::Together { attempt, index, state: State::Authentic, .. } = plan {
-                let session = attempt.key.session(attempt.clear.kind);
-                jobs.extend(attempt.ctr_job(session, *index, packet.bytes));
+        let session = attempt.session();
+        match (self.streams.get(*stream, *hint), proven) {
+            (Some(_), true) => Err(Reject::SourceConflict),
+            (Some(_), false) => self.unprotect_after_silence(attempt, packet, Reject::AuthFailed),
+            (None, false) => self.unprotect_first(attempt, packet, 1),
+            (None, true) => {
+                let opened = self.commit_first(attempt, packet, *index)?;
+                if tried.course == Course::Hashed
+                    && let Some(text) = attempt.ctr_job(session, *index, packet.bytes)
+                {
+                    ctr_batch(self.backend, &mut [text]);
+                }
+                Ok(opened)
             }
         }
-        ctr_batch(self.backend, &mut jobs);
     }
 }
 
-/// How a packet of a batch is treated.
-enum Plan<'a> {
-    /// Its verdict depends on no other packet.
-    Refused(Reject),
-    /// In its turn, by [`Unprotector::unprotect_one`].
-    Alone,
-    /// With the others, under the index it has unless the batch itself changes that.
-    Together { attempt: Attempt<'a>, place: StreamKey, index: PacketIndex, state: State },
+/// What is authenticated together.
+struct Jobs<'a> {
+    hashes: ArrayVec<HmacJob<'a>, MAX_BATCH>,
+    seals: ArrayVec<GcmJob<'a>, MAX_BATCH>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum State {
-    Unproven,
-    /// Not to be delivered.
-    Refused,
-    /// HMAC matches; not decrypted yet.
-    Authentic,
-    /// AEAD opened and decrypted.
-    Opened,
-}
-
-impl<'a> Plan<'a> {
-    fn hmac(&self) -> Option<(Attempt<'a>, PacketIndex)> {
-        match self {
-            Self::Together { attempt, index, .. } if !attempt.key.profile().cipher.is_aead() => {
-                Some((*attempt, *index))
-            }
-            _ => None,
+impl<'a> Jobs<'a> {
+    #[inline(always)]
+    fn add(&mut self, tried: &Tried<'a>, packet: &'a mut Packet<'_>) {
+        let Tried { attempt, index, .. } = tried;
+        let session = attempt.session();
+        match tried.course {
+            Course::Alone => {}
+            Course::Hashed => self.hashes.extend(attempt.hmac_job(session, *index, packet.bytes)),
+            Course::Sealed => self.seals.extend(attempt.gcm_job(session, *index, packet.bytes)),
         }
     }
+
+    #[inline(never)]
+    fn add_otherwise(&mut self, tried: Option<&Tried<'a>>, packet: &'a mut Packet<'_>) {
+        if let Some(tried) = tried {
+            self.add(tried, packet);
+        }
+    }
+}
+
+/// What is tried with each packet; `None` for one that has its verdict, which depends on no other.
+type Plans<'a> = ArrayVec<Option<Tried<'a>>, MAX_BATCH>;
+
+/// A packet under the index it has unless the batch itself changes that.
+struct Tried<'a> {
+    attempt: Attempt<'a>,
+    course: Course,
+    stream: StreamKey,
+    hint: Hint,
+    index: PacketIndex,
+}
+
+/// What the authentications came to, in the order of their packets.
+struct Proofs {
+    macs: [[u8; 20]; MAX_BATCH],
+    opened: [bool; MAX_BATCH],
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Reject,
-    ids::{PacketIndex, Roc, Seq},
+    ids::{PacketIndex, Seq},
 };
 
 /// Estimates the index of a packet (RFC 3711 §3.3.1 and Appendix A).
@@ -14,32 +14,31 @@ use crate::{
 /// lies beyond the last one.
 #[inline]
 pub(crate) fn estimate(highest: PacketIndex, seq: Seq) -> Result<PacketIndex, Reject> {
-    let Roc(roc) = highest.roc();
-    match step(highest.seq(), seq) {
-        0 => Ok(PacketIndex::new(Roc(roc), seq)),
-        //= RFC 3711 Appendix A wraps ROC - 1 to 2^32 - 1 here; such a packet precedes the stream
-        -1 if roc == 0 => Err(Reject::BeforeStart),
-        -1 => Ok(PacketIndex::new(Roc(roc - 1), seq)),
-        //= RFC 3711 §9.2: the index does not wrap under one key
-        _ => roc
-            .checked_add(1)
-            .map(|next| PacketIndex::new(Roc(next), seq))
-            .ok_or(Reject::KeyExhausted),
+    let distance = seq.0.wrapping_sub(highest.seq().0).cast_signed();
+    // Below index 0 the sum wraps, so that it is too large like one behind the last index.
+    let value = highest.value().wrapping_add_signed(distance.into());
+    if distance == i16::MIN || value > PacketIndex::MAX.value() {
+        return estimate_at_an_edge(highest, seq);
     }
+    Ok(PacketIndex::from_value(value))
 }
 
-/// How far the rollover counter of `seq` is from that of `highest`: -1, 0 or 1.
-///
-/// A distance of exactly 2^15 resolves to 0.
-#[inline]
-fn step(highest: Seq, seq: Seq) -> i32 {
-    let distance = i32::from(seq.0) - i32::from(highest.0);
-    i32::from(distance < -0x8000) - i32::from(distance > 0x8000)
+#[cold]
+fn estimate_at_an_edge(highest: PacketIndex, seq: Seq) -> Result<PacketIndex, Reject> {
+    match seq.0.wrapping_sub(highest.seq().0).cast_signed() {
+        // Equally far both ways: the same rollover counter, says Appendix A.
+        i16::MIN => Ok(PacketIndex::new(highest.roc(), seq)),
+        //= RFC 3711 Appendix A wraps ROC - 1 to 2^32 - 1 here; such a packet precedes the stream
+        ..0 => Err(Reject::BeforeStart),
+        //= RFC 3711 §9.2: the index does not wrap under one key
+        _ => Err(Reject::KeyExhausted),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Roc;
 
     #[test]
     fn estimate_follows_appendix_a() {

@@ -10,6 +10,7 @@ use zeroize::Zeroize;
 use super::{
     kdf::{Kdf, Label},
     kernel::{cipher::CipherKey, hmac::HmacKey},
+    layout::Trailer,
     profile::Profile,
 };
 use crate::{
@@ -24,8 +25,13 @@ use crate::{
 /// the last holder lets go.
 pub struct TrafficKey {
     id: u64,
-    mki: Mki,
+    /// The last eight octets of the MKI as a number, and which bits of it an MKI of this length has.
+    mki_end: (u64, u64),
+    rtp_trailer: Trailer,
+    rtcp_trailer: Trailer,
+    course: Course,
     profile: Profile,
+    mki: Mki,
     rtp: SessionKeys,
     rtcp: SessionKeys,
     /// Kept only while a key derivation rate asks for further derivations.
@@ -40,7 +46,7 @@ pub(crate) struct SessionKeys {
     /// `None` with AEAD.
     pub(crate) hmac: Option<HmacKey>,
     /// Session salt, right-padded with zeros: 14 or 12 octets count.
-    pub(crate) salt: [u8; 16],
+    salt: [u8; 16],
 }
 
 /// Which half of the crypto session a packet belongs to.
@@ -50,6 +56,28 @@ pub enum PacketKind {
     Rtp,
     /// RTCP: the index is in the packet.
     Rtcp,
+}
+
+/// How a batch treats packets under a key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Course {
+    /// One by one.
+    Alone,
+    /// Hashed with the others, and decrypted with the others once accepted.
+    Hashed,
+    /// Opened with the others, under AEAD.
+    Sealed,
+}
+
+impl Course {
+    const fn of(profile: &Profile) -> Self {
+        match profile {
+            // Session keys change with the index, which may change in a batch.
+            Profile { kdr: 1.., .. } => Self::Alone,
+            Profile { cipher, .. } if cipher.is_aead() => Self::Sealed,
+            _ => Self::Hashed,
+        }
+    }
 }
 
 impl TrafficKey {
@@ -95,6 +123,10 @@ impl TrafficKey {
         let master = || (SecretBytes::new(master_key), SecretBytes::new(master_salt));
         Ok(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            mki_end: mki_end(&mki),
+            rtp_trailer: Trailer::of(&profile, PacketKind::Rtp),
+            rtcp_trailer: Trailer::of(&profile, PacketKind::Rtcp),
+            course: Course::of(&profile),
             mki,
             profile,
             rtp: SessionKeys::derive(&kdf, &profile, PacketKind::Rtp, 0),
@@ -145,6 +177,34 @@ impl TrafficKey {
         &self.profile
     }
 
+    /// How a batch treats packets under this key.
+    #[inline(always)]
+    pub(crate) const fn course(&self) -> Course {
+        self.course
+    }
+
+    /// What packets under this key end with.
+    #[inline(always)]
+    pub(crate) const fn trailer(&self, kind: PacketKind) -> &Trailer {
+        match kind {
+            PacketKind::Rtp => &self.rtp_trailer,
+            PacketKind::Rtcp => &self.rtcp_trailer,
+        }
+    }
+
+    /// Whether a packet carries this key's MKI where this key's profile puts it.
+    #[inline(always)]
+    pub(crate) fn is_named_by(&self, kind: PacketKind, packet: &[u8]) -> bool {
+        let Some(before_tag) = self.trailer(kind).before_tag(packet) else { return false };
+        let (end, mask) = self.mki_end;
+        match before_tag.last_chunk() {
+            // Eight octets at once: in most packets all of the MKI and some of the text before it.
+            Some(word) if u64::from_be_bytes(*word) & mask != end => false,
+            Some(_) if self.profile.mki_len <= 8 => true,
+            _ => before_tag.ends_with(self.mki.as_bytes()),
+        }
+    }
+
     /// Whether a packet has been authenticated under this key.
     #[must_use]
     pub fn is_used(&self) -> bool {
@@ -152,7 +212,7 @@ impl TrafficKey {
     }
 
     /// Notes the first authenticated packet. One relaxed load a packet, one store a key and lane.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn mark_used(&self) {
         if !self.is_used() {
             self.used.store(true, Ordering::Relaxed);
@@ -160,7 +220,7 @@ impl TrafficKey {
     }
 
     /// Session keys of derivation index 0: the only ones without a key derivation rate.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn session(&self, kind: PacketKind) -> &SessionKeys {
         match kind {
             PacketKind::Rtp => &self.rtp,
@@ -217,22 +277,44 @@ impl SessionKeys {
         Self { cipher, hmac, salt }
     }
 
-    /// First counter block of AES-CM (RFC 3711 §4.1.1).
-    #[inline]
+    /// First counter block of AES-CM (RFC 3711 §4.1.1): salt, SSRC and index, combined where they
+    /// lie as octets.
+    #[inline(always)]
     pub(crate) fn counter_block(&self, ssrc: u32, index: PacketIndex) -> [u8; 16] {
-        let salt = u128::from_be_bytes(self.salt);
-        (salt ^ u128::from(ssrc) << 64 ^ u128::from(index.value()) << 16).to_be_bytes()
+        let [left, right] = self.salt_halves();
+        let left = left ^ u64::from(ssrc).to_be();
+        let right = right ^ (index.value() << 16).to_be();
+        let mut block = [0; 16];
+        block[..8].copy_from_slice(&left.to_ne_bytes());
+        block[8..].copy_from_slice(&right.to_ne_bytes());
+        block
     }
 
-    /// Nonce of AES-GCM (RFC 7714 §8.1, §9.1): the same arithmetic, two octets further left.
-    #[inline]
+    /// Nonce of AES-GCM (RFC 7714 §8.1, §9.1): the same, two octets further left.
+    #[inline(always)]
     pub(crate) fn nonce(&self, ssrc: u32, index: PacketIndex) -> [u8; 12] {
-        let salt = u128::from_be_bytes(self.salt) >> 32;
-        let nonce = salt ^ u128::from(ssrc) << 48 ^ u128::from(index.value());
-        let mut out = [0; 12];
-        out.copy_from_slice(&nonce.to_be_bytes()[4..]);
-        out
+        let [left, right] = self.salt_halves();
+        let left = left ^ (u64::from(ssrc) << 16 | index.value() >> 32).to_be();
+        let right = right ^ (index.value() << 32).to_be();
+        let mut nonce = [0; 12];
+        nonce[..8].copy_from_slice(&left.to_ne_bytes());
+        nonce[8..].copy_from_slice(&right.to_ne_bytes()[..4]);
+        nonce
     }
+
+    /// The salt as two numbers whose octets lie in memory as it does.
+    #[inline(always)]
+    fn salt_halves(&self) -> [u64; 2] {
+        let halves = self.salt.as_chunks().0;
+        [halves[0], halves[1]].map(u64::from_ne_bytes)
+    }
+}
+
+fn mki_end(mki: &Mki) -> (u64, u64) {
+    let fold = |word: u64, octet: u8| word << 8 | u64::from(octet);
+    let end = mki.as_bytes().iter().copied().fold(0, fold);
+    let mask = mki.as_bytes().iter().map(|_| 0xff).fold(0, fold);
+    (end, mask)
 }
 
 impl Drop for SessionKeys {
@@ -275,6 +357,28 @@ mod tests {
         keys.rtp.salt = [0; 16];
         let block = keys.rtp.counter_block(0x0102_0304, PacketIndex::new(Roc(5), Seq(6)));
         assert_eq!(hex::encode(block), "00000000010203040000000500060000");
+    }
+
+    #[test]
+    fn an_mki_of_any_length_is_found_at_its_place_only() {
+        for len in [0, 1, 6, 8, 9, 128] {
+            let mki = Mki::new(&vec![7; len]).unwrap();
+            let profile = Profile::default().with_mki_len(u8::try_from(len).unwrap());
+            let key = TrafficKey::new(mki, profile, &[0; 16], &[]).unwrap();
+            let named = |packet: &[u8]| key.is_named_by(PacketKind::Rtp, packet);
+            for text in 0..20 {
+                let mut packet = vec![0; text];
+                packet.extend(mki.as_bytes());
+                packet.extend([0; 10]);
+                assert!(named(&packet), "{len} {text}");
+                for octet in text..text + len {
+                    packet[octet] ^= 1;
+                    assert!(!named(&packet), "{len} {text} {octet}");
+                    packet[octet] ^= 1;
+                }
+                assert_eq!(named(&packet[1..]), text > 0, "{len} {text}");
+            }
+        }
     }
 
     #[test]

@@ -11,12 +11,12 @@ use crate::{
 /// What the clear part of a packet says before any key is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clear {
-    pub(crate) kind: PacketKind,
     pub(crate) ssrc: Ssrc,
     /// Zero for RTCP.
     pub(crate) seq: Seq,
     /// Octets that are never encrypted: RTP header with CSRCs and extension, or 8 for RTCP.
     pub(crate) header_len: usize,
+    pub(crate) kind: PacketKind,
 }
 
 /// The parts of a packet under a known profile. All offsets are proven to lie within it, in the
@@ -38,64 +38,122 @@ impl Clear {
     ///
     /// # Errors
     /// [`Reject::Truncated`] or [`Reject::BadVersion`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(kind: PacketKind, packet: &[u8]) -> Result<Self, Reject> {
+        Self::read(kind, packet).ok_or_else(|| Self::why_not(kind, packet))
+    }
+
+    /// As [`Self::parse`], without a reason.
+    pub(crate) fn read(kind: PacketKind, packet: &[u8]) -> Option<Self> {
+        if let Some(plain) = Self::read_plain(kind, packet) {
+            return Some(plain);
+        }
         match kind {
             PacketKind::Rtp => {
-                let header_len = rtp::header_len(packet)?;
-                let Some([_, _, s0, s1, _, _, _, _, a, b, c, d]) = packet.first_chunk() else {
-                    return Err(Reject::Truncated);
-                };
-                let ssrc = Ssrc(u32::from_be_bytes([*a, *b, *c, *d]));
-                Ok(Self { kind, ssrc, seq: Seq(u16::from_be_bytes([*s0, *s1])), header_len })
+                let header_len = rtp::header_len(packet).ok()?;
+                packet.first_chunk().map(|fixed| Self::of_rtp(fixed, header_len))
             }
             PacketKind::Rtcp => {
-                let Some([first, _, _, _, a, b, c, d]) = packet.first_chunk() else {
-                    return Err(Reject::Truncated);
-                };
-                //= RFC 3550 §6.1: version 2
-                if first >> 6 != 2 {
-                    return Err(Reject::BadVersion);
-                }
+                let [first, _, _, _, a, b, c, d] = packet.first_chunk()?;
                 //= RFC 3711 §4.1.1: the SSRC of the first header of the compound packet
                 let ssrc = Ssrc(u32::from_be_bytes([*a, *b, *c, *d]));
-                Ok(Self { kind, ssrc, seq: Seq(0), header_len: 8 })
+                //= RFC 3550 §6.1: version 2
+                (first >> 6 == 2).then_some(Self { ssrc, seq: Seq(0), header_len: 8, kind })
             }
+        }
+    }
+
+    /// As [`Self::read`], for RTP packets with nothing but the fixed header, which most are.
+    #[inline(always)]
+    pub(crate) fn read_plain(kind: PacketKind, packet: &[u8]) -> Option<Self> {
+        match (kind, packet.first_chunk::<12>()) {
+            (PacketKind::Rtp, Some(fixed)) if fixed[0] & !PADDING == NOTHING_OPTIONAL => {
+                Some(Self::of_rtp(fixed, 12))
+            }
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn of_rtp(fixed: &[u8; 12], header_len: usize) -> Self {
+        let [_, _, s0, s1, _, _, _, _, a, b, c, d] = *fixed;
+        Self {
+            ssrc: Ssrc(u32::from_be_bytes([a, b, c, d])),
+            seq: Seq(u16::from_be_bytes([s0, s1])),
+            header_len,
+            kind: PacketKind::Rtp,
+        }
+    }
+
+    #[cold]
+    fn why_not(kind: PacketKind, packet: &[u8]) -> Reject {
+        match kind {
+            PacketKind::Rtp => rtp::header_len(packet).err().unwrap_or(Reject::Truncated),
+            PacketKind::Rtcp if packet.len() < 8 => Reject::Truncated,
+            PacketKind::Rtcp => Reject::BadVersion,
         }
     }
 }
 
+/// What stands behind the text of packets of one kind under one profile: AEAD tag, E word of SRTCP,
+/// MKI, HMAC tag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trailer {
+    /// Octets of all of it.
+    behind_text: usize,
+    /// Octets of MKI and HMAC tag.
+    behind_auth: usize,
+    tag_len: usize,
+    aead_tag_len: usize,
+}
+
+impl Trailer {
+    /// The trailer under a profile without RCC, where no tag depends on the sequence number.
+    pub(crate) fn of(profile: &Profile, kind: PacketKind) -> Self {
+        let (e_len, tag_len) = match kind {
+            PacketKind::Rtp => (0, profile.srtp_tag_len),
+            PacketKind::Rtcp => (4, profile.srtcp_tag_len),
+        };
+        let (aead_tag_len, tag_len) = (profile.aead_tag_len(), usize::from(tag_len));
+        let behind_auth = usize::from(profile.mki_len) + tag_len;
+        Self { behind_text: aead_tag_len + e_len + behind_auth, behind_auth, tag_len, aead_tag_len }
+    }
+
+    /// What stands before the HMAC tag, the MKI at its end. `None` if there is no room for the tag.
+    #[inline(always)]
+    pub(crate) fn before_tag<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
+        packet.get(..packet.len().checked_sub(self.tag_len)?)
+    }
+
+    /// The MKI; `None` if there is no room for it.
+    pub(crate) fn mki<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
+        let before_tag = self.before_tag(packet)?;
+        before_tag.get(packet.len().checked_sub(self.behind_auth)?..)
+    }
+}
+
 impl Layout {
-    /// Finds the parts from the end of the packet.
-    ///
-    /// # Errors
-    /// [`Reject::Truncated`] if they do not fit behind the header.
-    #[inline]
-    pub(crate) fn parse(clear: &Clear, profile: &Profile, packet: &[u8]) -> Result<Self, Reject> {
-        let mki_len = usize::from(profile.mki_len);
-        let tag_len = match clear.kind {
-            PacketKind::Rtp => profile.tag_len_at(clear.seq),
-            PacketKind::Rtcp => usize::from(profile.srtcp_tag_len),
-        };
-        let before = |end: usize, len: usize| {
-            end.checked_sub(len).filter(|start| *start >= clear.header_len).ok_or(Reject::Truncated)
-        };
-        let tag_start = before(packet.len(), tag_len)?;
-        let auth_end = before(tag_start, mki_len)?;
-        let (aead_end, e_word) = match clear.kind {
-            PacketKind::Rtp => (auth_end, 0),
+    /// Finds the parts from the end of the packet; `None` if they do not fit behind the header.
+    #[inline(always)]
+    pub(crate) fn read(clear: &Clear, trailer: &Trailer, packet: &[u8]) -> Option<Self> {
+        let text_end = packet.len().checked_sub(trailer.behind_text)?;
+        if text_end < clear.header_len {
+            return None;
+        }
+        let e_word = match clear.kind {
+            PacketKind::Rtp => 0,
             PacketKind::Rtcp => {
-                let start = before(auth_end, 4)?;
-                let word = packet.get(start..).and_then(<[u8]>::first_chunk);
-                (start, u32::from_be_bytes(*word.ok_or(Reject::Truncated)?))
+                let e_start = text_end + trailer.aead_tag_len;
+                u32::from_be_bytes(*packet.get(e_start..)?.first_chunk()?)
             }
         };
-        let text_end = before(aead_end, profile.aead_tag_len())?;
-        Ok(Self { text_end, auth_end, tag_start, e_word })
+        let auth_end = packet.len() - trailer.behind_auth;
+        let tag_start = packet.len() - trailer.tag_len;
+        Some(Self { text_end, auth_end, tag_start, e_word })
     }
 
     /// Whether the E flag of SRTCP is set (RFC 3711 §3.4).
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn is_encrypted_rtcp(&self) -> bool {
         self.e_word & E_FLAG != 0
     }
@@ -103,3 +161,9 @@ impl Layout {
 
 /// E flag: the most significant bit of the word before the MKI (RFC 3711 §3.4).
 pub(crate) const E_FLAG: u32 = 0x8000_0000;
+
+/// First octet of an RTP packet with nothing but the fixed header: version 2, no extension, no CSRC
+/// (RFC 3550 §5.1).
+const NOTHING_OPTIONAL: u8 = 0x80;
+/// Padding is part of the payload here (RFC 3550 §5.1).
+const PADDING: u8 = 0x20;

@@ -6,6 +6,7 @@
 //! by one or a batch at a time; a [`Protector`] is the sender's side.
 
 mod acquire;
+mod attempt;
 mod batch;
 mod derived;
 mod index;

@@ -33,7 +33,10 @@ impl ReplayWindow {
     pub(crate) fn commit(&mut self, fresh: Fresh) {
         let Fresh(index) = fresh;
         if index > self.highest {
-            self.clear_between(self.highest, index);
+            // The next in order has nothing to clear: its own bit is set below.
+            if index - self.highest > 1 {
+                self.clear_between(self.highest, index);
+            }
             self.highest = index;
         }
         self.set(index);
@@ -57,6 +60,14 @@ impl ReplayWindow {
         if self.seen[word] & bit != 0 { Err(Reject::Replayed) } else { Ok(Fresh(index)) }
     }
 
+    /// The check of an index that lies ahead of the highest one, by less than half a turn of the
+    /// sequence number; `None` for any other, which [`Self::check`] decides.
+    #[inline]
+    pub(crate) fn check_next(&self, index: PacketIndex) -> Option<Fresh> {
+        let ahead = index.value().wrapping_sub(self.highest);
+        (1..0x8000).contains(&ahead).then_some(Fresh(index.value()))
+    }
+
     /// Highest accepted index.
     #[inline]
     pub(crate) fn highest(&self) -> PacketIndex {
@@ -71,7 +82,7 @@ impl ReplayWindow {
     }
 
     /// Clears the bits of the indexes behind `from` up to and including `to`.
-    #[inline]
+    #[inline(never)]
     fn clear_between(&mut self, from: u64, to: u64) {
         if to - from >= u64::from(Self::CAPACITY) {
             self.seen = [0; WORDS];

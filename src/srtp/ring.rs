@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::key::{PacketKind, TrafficKey};
 use crate::{
     error::Reject,
-    ids::{Mki, MskId, MtkId, Roc, Seq, Ssrc},
+    ids::{Mki, MskId, MtkId, Roc, Ssrc},
 };
 
 /// Keys of one talk group: what [`crate::srtp::Unprotector`] looks an MKI up in.
@@ -65,19 +65,27 @@ impl KeyRing {
     }
 
     /// Finds the key that a packet names. Each key looks for its MKI where its own profile puts it.
-    #[inline]
-    pub(crate) fn find(&self, kind: PacketKind, seq: Seq, packet: &[u8]) -> Option<&TrafficKey> {
-        self.keys.iter().map(|key| &**key).find(|key| {
-            mki_of(key, kind, seq, packet).is_some_and(|octets| octets == key.mki().as_bytes())
-        })
+    #[inline(always)]
+    pub(crate) fn find(&self, kind: PacketKind, packet: &[u8]) -> Option<&TrafficKey> {
+        match self.keys.first() {
+            Some(newest) if newest.is_named_by(kind, packet) => Some(newest),
+            _ => self.find_older(kind, packet),
+        }
+    }
+
+    #[inline(never)]
+    fn find_older(&self, kind: PacketKind, packet: &[u8]) -> Option<&TrafficKey> {
+        let mut older = self.keys.iter().skip(1).map(|key| &**key);
+        older.find(|key| key.is_named_by(kind, packet))
     }
 
     /// Why [`KeyRing::find`] found nothing: a key that is gone, or one that may still come.
-    pub(crate) fn why_not(&self, kind: PacketKind, seq: Seq, packet: &[u8]) -> Reject {
+    #[cold]
+    pub(crate) fn why_not(&self, kind: PacketKind, packet: &[u8]) -> Reject {
         let unknown = self.keys.first().map_or_else(
             // Without any key the layout is unknown; the packet waits for the first.
             || None,
-            |key| mki_of(key, kind, seq, packet).and_then(Mki::new),
+            |key| key.trailer(kind).mki(packet).and_then(Mki::new),
         );
         match unknown.and_then(|mki| mki.split_mbms()) {
             Some((msk, mtk)) if self.is_retired(msk, mtk) => Reject::MkiExpired,
@@ -90,19 +98,6 @@ impl KeyRing {
             .iter()
             .any(|floor| floor.msk == msk && floor.lowest.is_none_or(|lowest| mtk < lowest))
     }
-}
-
-/// The octets where a packet under `key` carries its MKI.
-#[inline]
-fn mki_of<'a>(key: &TrafficKey, kind: PacketKind, seq: Seq, packet: &'a [u8]) -> Option<&'a [u8]> {
-    let profile = key.profile();
-    let tag_len = match kind {
-        PacketKind::Rtp => profile.tag_len_at(seq),
-        PacketKind::Rtcp => usize::from(profile.srtcp_tag_len),
-    };
-    let end = packet.len().checked_sub(tag_len)?;
-    let start = end.checked_sub(usize::from(profile.mki_len))?;
-    packet.get(start..end)
 }
 
 #[cfg(test)]
@@ -130,13 +125,13 @@ mod tests {
     #[test]
     fn newer_key_is_awaited_and_retired_key_is_expired() {
         let ring = ring();
-        let find = |mtk| ring.find(PacketKind::Rtp, Seq(0), &packet(mtk)).map(|k| *k.mki());
+        let find = |mtk| ring.find(PacketKind::Rtp, &packet(mtk)).map(|k| *k.mki());
         assert_eq!(find(8), Some(Mki::mbms(MSK, MtkId(8))));
         assert_eq!((find(7), find(10)), (None, None));
-        assert_eq!(ring.why_not(PacketKind::Rtp, Seq(0), &packet(7)), Reject::MkiExpired);
-        assert_eq!(ring.why_not(PacketKind::Rtp, Seq(0), &packet(10)), Reject::UnknownMki);
+        assert_eq!(ring.why_not(PacketKind::Rtp, &packet(7)), Reject::MkiExpired);
+        assert_eq!(ring.why_not(PacketKind::Rtp, &packet(10)), Reject::UnknownMki);
         let gone = ring.with_retired(MSK, None);
-        assert_eq!(gone.why_not(PacketKind::Rtp, Seq(0), &packet(10)), Reject::MkiExpired);
+        assert_eq!(gone.why_not(PacketKind::Rtp, &packet(10)), Reject::MkiExpired);
     }
 
     #[test]
@@ -150,7 +145,7 @@ mod tests {
     #[test]
     fn packets_shorter_than_a_trailer_name_no_key() {
         for len in 0..16 {
-            assert!(ring().find(PacketKind::Rtp, Seq(0), &vec![0x80; len]).is_none());
+            assert!(ring().find(PacketKind::Rtp, &vec![0x80; len]).is_none());
         }
     }
 }

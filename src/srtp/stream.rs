@@ -5,8 +5,16 @@
 
 use std::{collections::HashMap, num::NonZeroU64, time::Duration};
 
-use super::{key::PacketKind, replay::ReplayWindow};
-use crate::ids::{PacketIndex, Ssrc};
+use super::{
+    index,
+    key::PacketKind,
+    layout::{Clear, Layout},
+    replay::{Fresh, ReplayWindow},
+};
+use crate::{
+    error::Reject,
+    ids::{PacketIndex, Ssrc},
+};
 
 /// The destination a stream arrives at: a number below 2^30 given by the caller for each pair of
 /// group address and port. With the SSRC it is the context identifier of RFC 3711 §3.2.3.
@@ -22,14 +30,17 @@ impl StreamKey {
     pub(crate) const fn new(session: SessionId, kind: PacketKind, ssrc: Ssrc) -> Self {
         // SRTP and SRTCP keep replay lists of their own (RFC 3711 §3.2.1), so they are two streams.
         let half = matches!(kind, PacketKind::Rtcp) as u64;
-        let octets = (session.0 as u64) << 33 | half << 32 | ssrc.0 as u64;
-        // The top bit is never part of a session's number; it leaves zero for an empty slot.
-        Self(NonZeroU64::MIN.saturating_add((octets | 1 << 63) - 1))
+        let octets = (session.0 as u64) << 34 | half << 33 | 1 << 32 | ssrc.0 as u64;
+        // The bit above the SSRC is never zero, which leaves that for an empty slot.
+        match NonZeroU64::new(octets) {
+            Some(octets) => Self(octets),
+            None => unreachable!(),
+        }
     }
 
     #[inline]
     const fn destination(self) -> u64 {
-        self.0.get() >> 32
+        self.0.get() >> 33
     }
 }
 
@@ -38,20 +49,106 @@ impl StreamKey {
 #[repr(align(64))]
 pub(crate) struct Stream {
     key: StreamKey,
-    pub(crate) window: ReplayWindow,
+    window: ReplayWindow,
     /// Source address of the stream as a number, 0 if unknown.
-    pub(crate) source: u32,
+    source: u32,
     /// Milliseconds, as given by the caller; wraps.
-    pub(crate) last_seen: u32,
+    last_seen: u32,
 }
 
 impl Stream {
+    /// The index of a packet of this stream, and proof that it was not accepted before, with a
+    /// replay window of `window` packets. Changes nothing.
+    ///
+    /// # Errors
+    /// No index is left for it, or [`Reject::TooOld`] or [`Reject::Replayed`].
+    #[inline(always)]
+    pub(crate) fn place(
+        &self,
+        clear: &Clear,
+        layout: &Layout,
+        window: u16,
+    ) -> Result<(PacketIndex, Fresh), Reject> {
+        let index = match clear.kind {
+            PacketKind::Rtp => index::estimate(self.window.highest(), clear.seq)?,
+            PacketKind::Rtcp => PacketIndex::srtcp(layout.e_word),
+        };
+        //= RFC 3711 §3.3 step 5: the replay check comes before the costly one
+        let fresh = self.window.check(index, window)?;
+        Ok((index, fresh))
+    }
+
+    /// As [`Self::place`], for a packet that has been placed at `index` before: whether it would be
+    /// placed there again.
+    #[inline(always)]
+    pub(crate) fn place_again(
+        &self,
+        index: PacketIndex,
+        clear: &Clear,
+        layout: &Layout,
+        window: u16,
+    ) -> Option<Fresh> {
+        // Ahead of all that was accepted, by less than half a turn of the sequence number.
+        if let Some(fresh) = self.window.check_next(index) {
+            return Some(fresh);
+        }
+        self.place(clear, layout, window)
+            .ok()
+            .and_then(|(now, fresh)| (now == index).then_some(fresh))
+    }
+
+    /// Records an authenticated packet.
+    ///
+    /// # Errors
+    /// [`Reject::SourceConflict`] if another source was heard less than `source_timeout` ago.
+    #[inline(always)]
+    pub(crate) fn accept(
+        &mut self,
+        fresh: Fresh,
+        source: u32,
+        now: u32,
+        source_timeout: Duration,
+    ) -> Result<(), Reject> {
+        if source != self.source && source != 0 {
+            self.change_source(source, now, source_timeout)?;
+        }
+        self.window.commit(fresh);
+        self.last_seen = now;
+        Ok(())
+    }
+
+    #[cold]
+    fn change_source(&mut self, source: u32, now: u32, timeout: Duration) -> Result<(), Reject> {
+        if self.source != 0 && !self.is_silent(now, timeout) {
+            return Err(Reject::SourceConflict);
+        }
+        self.source = source;
+        Ok(())
+    }
+
     /// Whether nothing of it has been accepted for this long.
-    #[inline]
     pub(crate) fn is_silent(&self, now: u32, time: Duration) -> bool {
         u128::from(now.wrapping_sub(self.last_seen)) >= time.as_millis()
     }
+
+    /// The highest index accepted.
+    pub(crate) fn highest(&self) -> PacketIndex {
+        self.window.highest()
+    }
+
+    /// Proof that an index was not accepted before, as [`Self::place`] gives it.
+    ///
+    /// # Errors
+    /// [`Reject::TooOld`] or [`Reject::Replayed`].
+    pub(crate) fn check(&self, index: PacketIndex, window: u16) -> Result<Fresh, Reject> {
+        self.window.check(index, window)
+    }
 }
+
+/// Where a stream was found, or where it would go. It may move before the next look, which only
+/// makes that look slower.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hint(usize);
 
 /// Open-addressing table with linear probing; at most half full, never grown.
 #[derive(Debug)]
@@ -92,14 +189,29 @@ impl StreamTable {
         self.len
     }
 
-    #[inline]
-    pub(crate) fn get(&self, key: StreamKey) -> Option<&Stream> {
-        self.slots[self.locate(key)].as_ref()
+    /// Looks a stream up.
+    #[inline(always)]
+    pub(crate) fn find(&self, key: StreamKey) -> (Hint, Option<&Stream>) {
+        let place = self.locate(key);
+        (Hint(place), self.slots[place].as_ref())
     }
 
-    #[inline]
-    pub(crate) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
-        let place = self.locate(key);
+    /// The stream, from where it was found.
+    #[inline(always)]
+    pub(crate) fn get(&self, key: StreamKey, hint: Hint) -> Option<&Stream> {
+        match &self.slots[hint.0] {
+            Some(stream) if stream.key == key => Some(stream),
+            _ => self.slots[self.locate(key)].as_ref(),
+        }
+    }
+
+    /// As [`Self::get`], to change it.
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self, key: StreamKey, hint: Hint) -> Option<&mut Stream> {
+        let place = match &self.slots[hint.0] {
+            Some(stream) if stream.key == key => hint.0,
+            _ => self.locate(key),
+        };
         self.slots[place].as_mut()
     }
 
@@ -173,7 +285,7 @@ impl StreamTable {
     }
 
     /// The slot that holds `key`, or the empty one where it would go.
-    #[inline]
+    #[inline(always)]
     fn locate(&self, key: StreamKey) -> usize {
         let mask = self.slots.len() - 1;
         let mut place = self.home(key);
@@ -188,7 +300,7 @@ impl StreamTable {
     }
 
     /// Fibonacci hashing: the upper bits of a product with 2^64 divided by the golden ratio.
-    #[inline]
+    #[inline(always)]
     fn home(&self, key: StreamKey) -> usize {
         let bits = self.slots.len().trailing_zeros();
         (key.0.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
@@ -201,6 +313,10 @@ mod tests {
 
     fn key(session: u32, ssrc: u32) -> StreamKey {
         StreamKey::new(SessionId(session), PacketKind::Rtp, Ssrc(ssrc))
+    }
+
+    fn get(table: &StreamTable, key: StreamKey) -> Option<&Stream> {
+        table.find(key).1
     }
 
     fn index(value: u64) -> PacketIndex {
@@ -220,9 +336,9 @@ mod tests {
         }
         assert_eq!(table.insert(key(2, 1), index(5), 0, 5), Inserted::Added);
         assert_eq!(table.insert(key(1, 4), index(6), 0, 40), Inserted::Evicted);
-        assert!(table.get(key(1, 2)).is_none());
-        assert!([1, 3, 4].iter().all(|ssrc| table.get(key(1, *ssrc)).is_some()));
-        assert!(table.get(key(2, 1)).is_some());
+        assert!(get(&table, key(1, 2)).is_none());
+        assert!([1, 3, 4].iter().all(|ssrc| get(&table, key(1, *ssrc)).is_some()));
+        assert!(get(&table, key(2, 1)).is_some());
         table.remove_session(SessionId(1));
         assert_eq!(table.len(), 1);
     }
@@ -247,7 +363,7 @@ mod tests {
             table.remove_session(SessionId(session));
         }
         for ssrc in 0..1000_u32 {
-            let found = table.get(key(ssrc % 7, ssrc.wrapping_mul(0x0101_0101))).is_some();
+            let found = get(&table, key(ssrc % 7, ssrc.wrapping_mul(0x0101_0101))).is_some();
             assert_eq!(found, ![3, 0, 6].contains(&(ssrc % 7)), "{ssrc}");
         }
     }

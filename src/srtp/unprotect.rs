@@ -5,21 +5,18 @@
 
 use std::time::Duration;
 
-use subtle::ConstantTimeEq;
-
 use super::{
+    attempt::Attempt,
     derived::DerivedKeys,
-    index,
     kernel::{
         Backend,
-        cipher::{CtrJob, GcmJob, ctr_batch, gcm_open_batch},
-        hmac::{HmacJob, hmac_batch},
+        cipher::{ctr_batch, gcm_open_batch},
+        hmac::hmac_batch,
     },
-    key::{PacketKind, SessionKeys, TrafficKey},
-    layout::{Clear, Layout},
+    key::{PacketKind, SessionKeys},
     replay::{Fresh, ReplayWindow},
     ring::KeyRing,
-    stream::{Inserted, SessionId, StreamKey, StreamTable},
+    stream::{Hint, Inserted, SessionId, StreamTable},
 };
 use crate::{
     error::Reject,
@@ -160,39 +157,20 @@ impl Unprotector {
 
     /// As [`Self::unprotect`], within the batch's budget of rollover counter trials.
     pub(super) fn unprotect_one(&mut self, packet: &mut Packet<'_>) -> Verdict {
-        let clear = Clear::parse(packet.kind, packet.bytes)?;
-        let keys = packet.keys;
-        let key = keys
-            .find(clear.kind, clear.seq, packet.bytes)
-            .ok_or_else(|| keys.why_not(clear.kind, clear.seq, packet.bytes))?;
-        let layout = Layout::parse(&clear, key.profile(), packet.bytes)?;
-        let place = StreamKey::new(packet.session, clear.kind, clear.ssrc);
-        let attempt = Attempt { clear, layout, key };
-        let refused = match self.known_index(place, &attempt) {
-            Ok(None) => return self.unprotect_first(place, &attempt, packet, 0),
-            Ok(Some((index, fresh))) => match self.open(&attempt, index, packet.bytes) {
-                Ok(()) => return self.commit(place, packet.source, index, Some(fresh), &attempt),
+        let Some(attempt) = Attempt::read(packet) else { return Err(Attempt::why_not(packet)) };
+        let key = attempt.stream(packet.session);
+        let (hint, Some(stream)) = self.streams.find(key) else {
+            return self.unprotect_first(&attempt, packet, 0);
+        };
+        let (clear, layout) = (&attempt.clear, &attempt.layout);
+        let refused = match stream.place(clear, layout, self.limits.replay_window) {
+            Ok((index, fresh)) => match self.open(&attempt, index, packet.bytes) {
+                Ok(()) => return self.commit(&attempt, packet, hint, index, fresh),
                 Err(reject) => reject,
             },
             Err(reject) => reject,
         };
-        self.unprotect_after_silence(place, &attempt, packet, refused)
-    }
-
-    /// Index and replay check of a packet of a known stream; `None` for an unknown stream.
-    pub(super) fn known_index(
-        &self,
-        place: StreamKey,
-        attempt: &Attempt<'_>,
-    ) -> Result<Option<(PacketIndex, Fresh)>, Reject> {
-        let Some(stream) = self.streams.get(place) else { return Ok(None) };
-        let index = match attempt.clear.kind {
-            PacketKind::Rtp => index::estimate(stream.window.highest(), attempt.clear.seq)?,
-            PacketKind::Rtcp => PacketIndex::srtcp(attempt.layout.e_word),
-        };
-        //= RFC 3711 §3.3 step 5: the replay check comes before the costly one
-        let fresh = stream.window.check(index, self.limits.replay_window)?;
-        Ok(Some((index, fresh)))
+        self.unprotect_after_silence(&attempt, packet, refused)
     }
 
     /// The only step that proves origin: authenticates, then decrypts in place. If the tag does not
@@ -210,163 +188,71 @@ impl Unprotector {
         } else {
             self.derived.get(key, clear.kind, r).ok_or(Reject::Unsupported)?
         };
-        let opened = match &session.hmac {
-            Some(_) => {
-                let good = hmac_verify(self.backend, session, attempt, index, bytes);
-                if good {
-                    ctr_decrypt(self.backend, session, attempt, index, bytes);
-                }
-                good
-            }
-            None => gcm_open(self.backend, session, attempt, index, bytes),
+        let opened = if session.hmac.is_some() {
+            open_hmac(self.backend, session, attempt, index, bytes)
+        } else {
+            open_aead(self.backend, session, attempt, index, bytes)
         };
         if opened { Ok(()) } else { Err(Reject::AuthFailed) }
     }
 
-    /// State moves here and nowhere else. `fresh` is `None` for the first packet of a stream.
+    /// The state of a known stream moves here and nowhere else.
+    #[inline]
     pub(super) fn commit(
         &mut self,
-        place: StreamKey,
-        source: u32,
-        index: PacketIndex,
-        fresh: Option<Fresh>,
         attempt: &Attempt<'_>,
+        packet: &Packet<'_>,
+        hint: Hint,
+        index: PacketIndex,
+        fresh: Fresh,
     ) -> Verdict {
-        let new_stream = fresh.is_none();
-        match (fresh, self.streams.get_mut(place)) {
-            (Some(fresh), Some(stream)) => {
-                let other_source = source != stream.source && source != 0 && stream.source != 0;
-                if other_source && !stream.is_silent(self.now, self.limits.source_timeout) {
-                    return Err(Reject::SourceConflict);
-                }
-                stream.window.commit(fresh);
-                stream.last_seen = self.now;
-                if source != 0 {
-                    stream.source = source;
-                }
+        let key = attempt.stream(packet.session);
+        match self.streams.get_mut(key, hint) {
+            Some(stream) => {
+                stream.accept(fresh, packet.source, self.now, self.limits.source_timeout)?;
             }
-            _ => match self.streams.insert(place, index, source, self.now) {
-                Inserted::Added => {}
-                Inserted::Evicted => self.evicted += 1,
-                Inserted::Full => return Err(Reject::StreamLimit),
-            },
+            // `fresh` came from a look at the stream in this very table.
+            None => return self.commit_first(attempt, packet, index),
         }
-        attempt.key.mark_used();
-        Ok(Opened {
-            index,
-            ssrc: attempt.clear.ssrc,
-            header_len: attempt.clear.header_len,
-            len: attempt.layout.text_end,
-            new_stream,
-        })
-    }
-}
-
-/// A packet whose key and parts are known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Attempt<'a> {
-    pub(super) clear: Clear,
-    pub(super) layout: Layout,
-    pub(super) key: &'a TrafficKey,
-}
-
-impl Attempt<'_> {
-    /// Whether the text is encrypted: by policy for SRTP, by the E flag for SRTCP.
-    pub(super) const fn is_encrypted(&self) -> bool {
-        match self.clear.kind {
-            PacketKind::Rtp => true,
-            PacketKind::Rtcp => self.layout.is_encrypted_rtcp(),
-        }
+        Ok(attempt.opened(index, false))
     }
 
-    /// What the HMAC covers besides the octets on the wire (RFC 3711 §4.2).
-    pub(super) const fn suffix(&self, index: PacketIndex) -> Option<[u8; 4]> {
-        match self.clear.kind {
-            PacketKind::Rtp => Some(index.roc().0.to_be_bytes()),
-            PacketKind::Rtcp => None,
-        }
-    }
-
-    /// Compares the tag on the wire with a computed MAC, in constant time.
-    pub(super) fn tag_matches(&self, bytes: &[u8], mac: &[u8; 20]) -> bool {
-        let tag = bytes.get(self.layout.tag_start..).unwrap_or_default();
-        mac.get(..tag.len()).is_some_and(|mac| bool::from(mac.ct_eq(tag)))
-    }
-
-    /// Associated data, text, and tag of an AEAD packet (RFC 7714 §8.2, §9.2, §9.3).
-    pub(super) fn gcm_job<'b>(
-        &self,
-        session: &'b SessionKeys,
+    /// The state of a new stream begins here and nowhere else.
+    #[cold]
+    pub(super) fn commit_first(
+        &mut self,
+        attempt: &Attempt<'_>,
+        packet: &Packet<'_>,
         index: PacketIndex,
-        bytes: &'b mut [u8],
-    ) -> Option<GcmJob<'b>> {
-        let key = session.cipher.as_ref()?;
-        let iv = session.nonce(self.clear.ssrc.0, index);
-        let (head, behind) = bytes.split_at_mut_checked(self.layout.text_end)?;
-        let tag = *behind.first_chunk()?;
-        let e_word = match self.clear.kind {
-            PacketKind::Rtp => &[][..],
-            PacketKind::Rtcp => behind.get(16..20)?,
-        };
-        let clear_len = if self.is_encrypted() { self.clear.header_len } else { head.len() };
-        let (aad, data) = head.split_at_mut_checked(clear_len)?;
-        Some(GcmJob { key, iv, aad: [aad, e_word], data, tag })
-    }
-
-    /// Restores the ciphertext of an AEAD packet that was opened under this index: counter mode is
-    /// its own inverse.
-    pub(super) fn undo(&self, backend: Backend, index: PacketIndex, bytes: &mut [u8]) {
-        let session = self.key.session(self.clear.kind);
-        let Some(GcmJob { key, iv, data, .. }) = self.gcm_job(session, index, bytes) else {
-            return;
-        };
-        let mut block = [0; 16];
-        block[..12].copy_from_slice(&iv);
-        //= SP 800-38D §7.1: block 1 masks the tag, the text starts with block 2
-        block[15] = 2;
-        ctr_batch(backend, &mut [CtrJob { key, iv: block, data }]);
-    }
-
-    /// The text to run counter mode over, if any.
-    pub(super) fn ctr_job<'b>(
-        &self,
-        session: &'b SessionKeys,
-        index: PacketIndex,
-        bytes: &'b mut [u8],
-    ) -> Option<CtrJob<'b>> {
-        let key = session.cipher.as_ref().filter(|_| self.is_encrypted())?;
-        let data = bytes.get_mut(self.clear.header_len..self.layout.text_end)?;
-        Some(CtrJob { key, iv: session.counter_block(self.clear.ssrc.0, index), data })
+    ) -> Verdict {
+        let key = attempt.stream(packet.session);
+        match self.streams.insert(key, index, packet.source, self.now) {
+            Inserted::Added => {}
+            Inserted::Evicted => self.evicted += 1,
+            Inserted::Full => return Err(Reject::StreamLimit),
+        }
+        Ok(attempt.opened(index, true))
     }
 }
 
-fn hmac_verify(
-    backend: Backend,
-    session: &SessionKeys,
-    attempt: &Attempt<'_>,
-    index: PacketIndex,
-    bytes: &[u8],
-) -> bool {
-    let Some(key) = &session.hmac else { return false };
-    let message = bytes.get(..attempt.layout.auth_end).unwrap_or_default();
-    let mut mac = [[0; 20]];
-    hmac_batch(backend, &[HmacJob { key, message, suffix: attempt.suffix(index) }], &mut mac);
-    attempt.tag_matches(bytes, &mac[0])
-}
-
-fn ctr_decrypt(
+fn open_hmac(
     backend: Backend,
     session: &SessionKeys,
     attempt: &Attempt<'_>,
     index: PacketIndex,
     bytes: &mut [u8],
-) {
-    if let Some(job) = attempt.ctr_job(session, index, bytes) {
+) -> bool {
+    let mut mac = [[0; 20]];
+    let Some(job) = attempt.hmac_job(session, index, bytes) else { return false };
+    hmac_batch(backend, &[job], &mut mac);
+    let good = attempt.tag_matches(bytes, &mac[0]);
+    if good && let Some(job) = attempt.ctr_job(session, index, bytes) {
         ctr_batch(backend, &mut [job]);
     }
+    good
 }
 
-fn gcm_open(
+fn open_aead(
     backend: Backend,
     session: &SessionKeys,
     attempt: &Attempt<'_>,

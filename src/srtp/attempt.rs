@@ -1,0 +1,216 @@
+//! One packet whose key and parts are known: what of it is hashed, compared and decrypted.
+
+use subtle::ConstantTimeEq;
+
+use super::{
+    kernel::{
+        Backend,
+        cipher::{CtrJob, GcmJob, ctr_batch},
+        hmac::HmacJob,
+    },
+    key::{PacketKind, SessionKeys, TrafficKey},
+    layout::{Clear, Layout},
+    stream::{SessionId, StreamKey},
+    unprotect::{Opened, Packet},
+};
+use crate::{error::Reject, ids::PacketIndex};
+
+/// A packet that names a key it has room for. Nothing of it is proven.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt<'a> {
+    pub(super) key: &'a TrafficKey,
+    pub(super) clear: Clear,
+    pub(super) layout: Layout,
+}
+
+impl<'a> Attempt<'a> {
+    /// Reads what can be read of a packet without the state of its stream; `None` if it is malformed
+    /// or its key is unknown.
+    pub(super) fn read(packet: &Packet<'a>) -> Option<Self> {
+        Self::locate(packet, Clear::read(packet.kind, packet.bytes)?)
+    }
+
+    /// As [`Self::read`], for RTP packets with nothing but the fixed header, which most are; `None` for
+    /// others too.
+    #[inline(always)]
+    pub(super) fn read_plain(packet: &Packet<'a>) -> Option<Self> {
+        Self::locate(packet, Clear::read_plain(packet.kind, packet.bytes)?)
+    }
+
+    #[inline(always)]
+    fn locate(packet: &Packet<'a>, clear: Clear) -> Option<Self> {
+        let key = packet.keys.find(clear.kind, packet.bytes)?;
+        let layout = Layout::read(&clear, key.trailer(clear.kind), packet.bytes)?;
+        Some(Self { key, clear, layout })
+    }
+
+    /// Why [`Self::read`] found nothing to try. Asked for afterwards, because a reason beside the
+    /// result would cost every packet.
+    #[cold]
+    pub(super) fn why_not(packet: &Packet<'_>) -> Reject {
+        let Packet { kind, keys, .. } = *packet;
+        match (Clear::parse(kind, packet.bytes), keys.find(kind, packet.bytes)) {
+            (Err(reject), _) => reject,
+            (Ok(_), None) => keys.why_not(kind, packet.bytes),
+            (Ok(_), Some(_)) => Reject::Truncated,
+        }
+    }
+
+    /// Session keys of derivation index 0.
+    #[inline(always)]
+    pub(super) const fn session(&self) -> &'a SessionKeys {
+        self.key.session(self.clear.kind)
+    }
+}
+
+impl Attempt<'_> {
+    /// The stream it claims to belong to.
+    #[inline(always)]
+    pub(super) const fn stream(&self, session: SessionId) -> StreamKey {
+        StreamKey::new(session, self.clear.kind, self.clear.ssrc)
+    }
+
+    /// What to hash; `None` with AEAD.
+    #[inline(always)]
+    pub(super) fn hmac_job<'b>(
+        &self,
+        session: &'b SessionKeys,
+        index: PacketIndex,
+        bytes: &'b [u8],
+    ) -> Option<HmacJob<'b>> {
+        let key = session.hmac.as_ref()?;
+        let message = bytes.get(..self.layout.auth_end)?;
+        //= RFC 3711 §4.2: of RTP, the rollover counter is covered too
+        let suffix = match self.clear.kind {
+            PacketKind::Rtp => Some(index.roc().0.to_be_bytes()),
+            PacketKind::Rtcp => None,
+        };
+        Some(HmacJob { key, message, suffix })
+    }
+
+    /// Compares the tag on the wire with a computed MAC, in constant time.
+    #[inline(always)]
+    pub(super) fn tag_matches(&self, bytes: &[u8], mac: &[u8; 20]) -> bool {
+        let Some(tag) = bytes.get(self.layout.tag_start..) else { return false };
+        match (bytes.last_chunk(), mac.first_chunk(), tag.len()) {
+            // A tag of up to 16 octets is one number: what stands before it is shifted out, and
+            // what the MAC has beyond it.
+            (Some(window), Some(mac), 1..=16) => {
+                let others = 128 - 8 * tag.len();
+                let received = u128::from_be_bytes(*window) << others;
+                let difference = (received ^ u128::from_be_bytes(*mac)) >> others;
+                let folded = (difference >> 64 | difference) as u64;
+                folded.ct_eq(&0).into()
+            }
+            _ => mac.get(..tag.len()).is_some_and(|mac| mac.ct_eq(tag).into()),
+        }
+    }
+
+    /// The text to run counter mode over, if any.
+    #[inline(always)]
+    pub(super) fn ctr_job<'b>(
+        &self,
+        session: &'b SessionKeys,
+        index: PacketIndex,
+        bytes: &'b mut [u8],
+    ) -> Option<CtrJob<'b>> {
+        let key = session.cipher.as_ref().filter(|_| self.is_encrypted())?;
+        let data = bytes.get_mut(self.clear.header_len..self.layout.text_end)?;
+        Some(CtrJob { key, iv: session.counter_block(self.clear.ssrc.0, index), data })
+    }
+
+    /// Associated data, text, and tag of an AEAD packet (RFC 7714 §8.2, §9.2, §9.3).
+    #[inline(always)]
+    pub(super) fn gcm_job<'b>(
+        &self,
+        session: &'b SessionKeys,
+        index: PacketIndex,
+        bytes: &'b mut [u8],
+    ) -> Option<GcmJob<'b>> {
+        let key = session.cipher.as_ref()?;
+        let iv = session.nonce(self.clear.ssrc.0, index);
+        let (head, behind) = bytes.split_at_mut_checked(self.layout.text_end)?;
+        let tag = *behind.first_chunk()?;
+        let e_word = match self.clear.kind {
+            PacketKind::Rtp => &[][..],
+            PacketKind::Rtcp => behind.get(16..20)?,
+        };
+        let clear_len = if self.is_encrypted() { self.clear.header_len } else { head.len() };
+        let (aad, data) = head.split_at_mut_checked(clear_len)?;
+        Some(GcmJob { key, iv, aad: [aad, e_word], data, tag })
+    }
+
+    /// What is told of it once it is accepted, and to its key.
+    #[inline(always)]
+    pub(super) fn opened(&self, index: PacketIndex, new_stream: bool) -> Opened {
+        self.key.mark_used();
+        let (header_len, len) = (self.clear.header_len, self.layout.text_end);
+        Opened { index, ssrc: self.clear.ssrc, header_len, len, new_stream }
+    }
+
+    /// Restores the ciphertext of an AEAD packet that was opened under this index: counter mode is
+    /// its own inverse.
+    #[cold]
+    pub(super) fn undo(&self, backend: Backend, index: PacketIndex, bytes: &mut [u8]) {
+        let Some(GcmJob { key, iv, data, .. }) = self.gcm_job(self.session(), index, bytes) else {
+            return;
+        };
+        let mut block = [0; 16];
+        block[..12].copy_from_slice(&iv);
+        //= SP 800-38D §7.1: block 1 masks the tag, the text starts with block 2
+        block[15] = 2;
+        ctr_batch(backend, &mut [CtrJob { key, iv: block, data }]);
+    }
+
+    /// Whether the text is encrypted: by policy for SRTP, by the E flag for SRTCP.
+    const fn is_encrypted(&self) -> bool {
+        match self.clear.kind {
+            PacketKind::Rtp => true,
+            PacketKind::Rtcp => self.layout.is_encrypted_rtcp(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        ids::Mki,
+        srtp::{KeyRing, Profile},
+    };
+
+    /// Octets of a packet under a profile with tags of that length.
+    fn packet(tag_len: u8) -> (KeyRing, Vec<u8>) {
+        let profile = Profile { srtp_tag_len: tag_len, ..Profile::default() }.with_mki_len(0);
+        let mki = Mki::new(&[]).unwrap();
+        let key = TrafficKey::new(mki, profile, &[1; 16], &[2; 14]).unwrap();
+        let mut bytes = vec![0x80, 97, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9, 0xaa];
+        bytes.extend(100..100 + tag_len);
+        (KeyRing::new(vec![Arc::new(key)]), bytes)
+    }
+
+    #[test]
+    fn every_octet_of_a_tag_of_any_length_counts() {
+        for tag_len in 1..=20 {
+            let (keys, mut bytes) = packet(tag_len);
+            let packet = Packet {
+                session: SessionId(0),
+                kind: PacketKind::Rtp,
+                source: 0,
+                keys: &keys,
+                bytes: &mut bytes,
+            };
+            let attempt = Attempt::read(&packet).unwrap();
+            let mut mac = [0x5a; 20];
+            mac[..usize::from(tag_len)].copy_from_slice(&packet.bytes[13..]);
+            assert!(attempt.tag_matches(packet.bytes, &mac), "{tag_len}");
+            for bit in 0..8 * usize::from(tag_len) {
+                let mut other = mac;
+                other[bit / 8] ^= 1 << (bit % 8);
+                assert!(!attempt.tag_matches(packet.bytes, &other), "{tag_len}: {bit}");
+            }
+        }
+    }
+}
