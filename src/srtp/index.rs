@@ -29,7 +29,7 @@ fn estimate_at_an_edge(highest: PacketIndex, seq: Seq) -> Result<PacketIndex, Re
         // Equally far both ways: the same rollover counter, says Appendix A.
         i16::MIN => Ok(PacketIndex::new(highest.roc(), seq)),
         //= RFC 3711 Appendix A wraps ROC - 1 to 2^32 - 1 here; such a packet precedes the stream
-        ..0 => Err(Reject::BeforeStart),
+        -0x7fff..0 => Err(Reject::BeforeStart),
         //= RFC 3711 §9.2: the index does not wrap under one key
         _ => Err(Reject::KeyExhausted),
     }
