@@ -9,6 +9,7 @@
 //! the call is counted, in a process that has already made it a few times.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[expect(dead_code, reason = "who is measured beside is for benches/unprotect.rs")]
 mod support;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, fs, process::ExitCode};
 
 use arrayvec::ArrayVec;
-use mcast_srtp::srtp::{Backend, MAX_BATCH};
+use mcast_srtp::srtp::{Backend, MAX_BATCH, Unprotector};
 
 use crate::{
     count::instructions,
     support::{
-        contender::{NO_VERDICT, Ours, packet},
+        contender::{NO_VERDICT, limits, packet},
         feed::{Feed, Kind, Sizes, Workload},
         slots::Slots,
     },
@@ -68,7 +68,7 @@ fn count(kind: Kind, sizes: Sizes, backend: Backend, batch: usize) -> f64 {
     const WARM: usize = 4;
     let workload = Workload { kind, sizes, streams: 16, packets: (WARM + 1) * MAX_BATCH };
     let (feed, keys) = (Feed::new(&workload), workload.ring());
-    let mut unprotector = Ours::new(&workload, backend, batch).into_unprotector();
+    let mut unprotector = Unprotector::with_backend(limits(&workload), backend);
     let mut slots = Slots::new(MAX_BATCH);
     let mut counted = 0;
     for turn in 0..=WARM {

@@ -40,16 +40,9 @@ pub(crate) struct Ours {
 impl Ours {
     /// `batch` is the number of packets it gets at a time, 64 at most.
     pub(crate) fn new(workload: &Workload, backend: Backend, batch: usize) -> Self {
-        let mut limits = StreamLimits::default();
-        limits.streams = workload.streams as usize;
-        limits.streams_per_session = limits.streams;
+        let limits = limits(workload);
         let unprotector = Unprotector::with_backend(limits, backend);
         Self { backend, limits, batch, keys: workload.ring(), unprotector }
-    }
-
-    /// The receiver itself, for who makes the calls.
-    pub(crate) fn into_unprotector(self) -> Unprotector {
-        self.unprotector
     }
 
     /// Opens batch after batch; `see` gets the plain packets.
@@ -71,6 +64,14 @@ impl Ours {
             }
         }
     }
+}
+
+/// Room for the streams of a workload.
+pub(crate) fn limits(workload: &Workload) -> StreamLimits {
+    let mut limits = StreamLimits::default();
+    limits.streams = workload.streams as usize;
+    limits.streams_per_session = limits.streams;
+    limits
 }
 
 /// A packet as a lane hands it over.
