@@ -19,7 +19,7 @@ use std::{env, fmt, sync::OnceLock};
 pub enum Backend {
     /// RustCrypto's implementations, any processor.
     Portable,
-    /// x86-64 with AVX2, BMI1, BMI2, AES-NI, PCLMULQDQ and SHA-NI.
+    /// x86-64 with AVX2, BMI1, BMI2, AES-NI and PCLMULQDQ; SHA-NI is used where there is.
     Avx2,
     /// x86-64 with AVX-512 (F, BW, VL), VAES and VPCLMULQDQ besides.
     Avx512,
@@ -121,8 +121,7 @@ fn probe() -> Backend {
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")
         && is_x86_feature_detected!("aes")
-        && is_x86_feature_detected!("pclmulqdq")
-        && is_x86_feature_detected!("sha");
+        && is_x86_feature_detected!("pclmulqdq");
     let avx512 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")

@@ -3,8 +3,7 @@
 //! [`crate::srtp`] hands over up to a lane's batch of jobs; the back end decides how many of them are
 //! hashed side by side. The two key blocks are compressed when the key is set up, never per packet.
 
-use sha1::Digest;
-use sha1::block_api::compress;
+use sha1::{Digest, block_api::compress};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 #[cfg(target_arch = "x86_64")]
@@ -15,7 +14,7 @@ use super::{Backend, hmac_portable};
 ///
 /// They let their holder make any tag, so they are erased on drop and are never printed.
 ///
-/// One cache line: the lanes load it as a row of 16 words.
+/// One cache line, which lanes load as a row of 16 words.
 #[derive(Zeroize, ZeroizeOnDrop)]
 #[repr(C, align(64))]
 pub struct HmacKey {
@@ -23,6 +22,8 @@ pub struct HmacKey {
     pub(super) outer: [u32; 5],
     rest: [u32; 6],
 }
+
+const _: () = assert!(size_of::<HmacKey>() == 64);
 
 /// One message to authenticate.
 pub struct HmacJob<'a> {

@@ -13,10 +13,10 @@ use super::{
     hmac_portable, sha1_avx2, sha1_avx512, sha1_avx512vl, sha1_eight, sha1_ni,
 };
 
-/// The kernels that may run, besides the eight lanes of AVX2.
+/// The kernels that may run, besides eight lanes of AVX2.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Kernels {
-    /// Sixteen lanes of AVX-512.
+    /// Lanes of AVX-512 F, BW and VL: sixteen, and eight in place of those of AVX2.
     pub wide: bool,
     /// Chains of SHA-NI.
     pub chains: bool,
@@ -28,11 +28,15 @@ pub struct Kernels {
 ///
 /// The processor has AVX2, and what `kernels` says.
 pub(super) unsafe fn hmac(kernels: Kernels, jobs: &[HmacJob<'_>], tags: &mut [[u8; TAG]]) {
+    if let ([job], [tag, ..], true) = (jobs, &mut *tags, kernels.chains) {
+        // SAFETY: as the caller says.
+        *tag = unsafe { sha1_ni::alone(job) };
+        return;
+    }
     let count = jobs.len().min(tags.len());
     let (jobs, tags) = (&jobs[..count], &mut tags[..count]);
     for (jobs, tags) in jobs.chunks(BATCH).zip(tags.chunks_mut(BATCH)) {
-        let order = if jobs.len() > 1 { Order::of(jobs) } else { None };
-        match order {
+        match Order::of(jobs) {
             // SAFETY: as the caller says.
             Some(order) => unsafe { kernels.run(&order, tags) },
             None => hmac_portable::hmac(jobs, tags),
@@ -79,13 +83,18 @@ impl Kernels {
         unsafe { self.few(order, turn..order.len(), None, tags) }
     }
 
-    /// Sixteen lanes, as long as that takes least; the longer messages go on among themselves.
+    /// Sixteen lanes for as many rows as takes least; the longer messages go on among themselves.
     ///
     /// # Safety
     ///
     /// The processor has AVX-512 F and BW, and what `self` says.
     unsafe fn sixteen(self, order: &Order<'_>, group: Range<usize>, tags: &mut [[u8; TAG]]) {
         let long = self.long(order, group.clone());
+        if long == group.len() {
+            // SAFETY: as the caller says.
+            unsafe { self.few(order, group, None, tags) }
+            return;
+        }
         let rows = order.job(group.start + long).blocks();
         let mut states = [[0; 5]; sha1_avx512::LANES];
         let states = &mut states[..long];
@@ -143,37 +152,55 @@ impl Kernels {
     }
 
     /// How many of the first jobs of a group go on among themselves when the others have ended in
-    /// their lanes, so that all together takes least.
+    /// their lanes, so that all together takes least. If it is all of them, no lane is worth its pass.
     fn long(self, order: &Order<'_>, group: Range<usize>) -> usize {
         let blocks = |turn| order.job(turn).blocks();
-        if blocks(group.start) == blocks(group.end - 1) {
+        let alike = blocks(group.start) == blocks(group.end - 1);
+        if alike && group.len() >= WIDE_WHATEVER {
             return 0;
         }
-        let falls = |turn: &usize| *turn == group.start || blocks(*turn) < blocks(*turn - 1);
         let cost = |turn: usize| {
-            let rows = blocks(turn);
+            let (rows, lanes) = match turn == group.end {
+                true => (0, 0),
+                false => (blocks(turn), WIDE_START + (blocks(turn) + 1) * WIDE_ROW),
+            };
             let others = self.groups(group.start..turn);
             let others = others.map(|few| START + (blocks(few.start) - rows + 1) * ROW[few.len()]);
-            rows * WIDE_ROW + others.sum::<usize>()
+            lanes + others.sum::<usize>()
         };
-        let best = group.clone().filter(falls).min_by_key(|&turn| cost(turn));
+        let edge = |turn: &usize| {
+            *turn == group.start || *turn == group.end || blocks(*turn) < blocks(*turn - 1)
+        };
+        let turns = group.start..=group.end;
+        let best = turns.filter(edge).min_by_key(|&turn| cost(turn));
         best.map_or(0, |turn| turn - group.start)
     }
 }
 
-/// Jobs from which on sixteen lanes take less than eight and a chain.
-const WIDE_FROM: usize = 9;
+// Nanoseconds a packet by 32, 160 and 1200 octets of payload, from `benches/hmac.rs`:
+//
+//   5 packets: chains 50 84 370, eight lanes 53 84 348
+//   6 packets: chains 47 78 336, eight lanes 45 70 290
+//   8 packets: chains 44 70 291, eight lanes 34 53 219, sixteen lanes 44 76 357
+//   9 packets: eight lanes and a chain 41 64 274, sixteen lanes 39 68 317
+//  12 packets: eight lanes and four chains 38 60 244, sixteen lanes 30 52 240
 
 /// Jobs from which on eight lanes of AVX-512 VL take less than chains.
 const EIGHT_FROM: usize = 6;
 
-/// A row of sixteen lanes.
+/// Jobs from which on sixteen lanes may take less than eight and chains.
+const WIDE_FROM: usize = 9;
+
+/// Jobs from which on they do at any length, if that is the same of all.
+const WIDE_WHATEVER: usize = 12;
+
+/// Cycles of a row of sixteen lanes, and what a pass takes besides its rows.
 const WIDE_ROW: usize = 485;
+const WIDE_START: usize = 270;
 
-/// A row of less than sixteen messages, by their number: chains, then eight lanes.
+/// Cycles of a row of less than sixteen messages, by their number: chains, then eight lanes; and what
+/// such a group takes besides its rows.
 const ROW: [usize; sha1_eight::LANES + 1] = [0, 122, 138, 160, 194, 315, 315, 315, 315];
-
-/// What a group of less than sixteen takes besides its rows.
 const START: usize = 200;
 
 #[cfg(test)]

@@ -14,23 +14,30 @@
 //! that the message has whole; a masked load touches the octets of its mask only, all within the
 //! message; a key is one row by its layout.
 
-use std::arch::asm;
-use std::arch::x86_64::{
-    __m512i, __mmask16, _mm512_add_epi32, _mm512_and_si512, _mm512_andnot_si512,
-    _mm512_cmpeq_epi32_mask, _mm512_cmple_epi32_mask, _mm512_load_si512, _mm512_loadu_si512,
-    _mm512_mask_add_epi32, _mm512_mask_mov_epi32, _mm512_mask_or_epi32, _mm512_maskz_loadu_epi8,
-    _mm512_maskz_mov_epi32, _mm512_or_si512, _mm512_permutex2var_epi32, _mm512_reduce_min_epu32,
-    _mm512_rol_epi32, _mm512_set_epi32, _mm512_set1_epi32, _mm512_set4_epi32, _mm512_setzero_si512,
-    _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_sllv_epi32,
-    _mm512_srli_epi32, _mm512_srlv_epi32, _mm512_store_si512, _mm512_sub_epi32,
-    _mm512_ternarylogic_epi32, _mm512_test_epi32_mask, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+use std::{
+    arch::{
+        asm,
+        x86_64::{
+            __m512i, __mmask16, _mm512_add_epi32, _mm512_and_si512, _mm512_andnot_si512,
+            _mm512_cmpeq_epi32_mask, _mm512_cmple_epi32_mask, _mm512_load_si512,
+            _mm512_loadu_si512, _mm512_mask_add_epi32, _mm512_mask_mov_epi32, _mm512_mask_or_epi32,
+            _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi32, _mm512_or_si512,
+            _mm512_permutex2var_epi32, _mm512_reduce_min_epu32, _mm512_rol_epi32, _mm512_set_epi32,
+            _mm512_set1_epi32, _mm512_set4_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8,
+            _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_sllv_epi32, _mm512_srli_epi32,
+            _mm512_srlv_epi32, _mm512_store_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi32,
+            _mm512_test_epi32_mask, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+            _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+        },
+    },
+    ops::Range,
+    ptr,
 };
-use std::ops::Range;
-use std::ptr;
 
-use super::hmac::{BLOCK, HmacJob, OUTER_BITS, TAG};
-use super::hmac_order::Order;
+use super::{
+    hmac::{BLOCK, HmacJob, OUTER_BITS, TAG},
+    hmac_order::Order,
+};
 
 /// Messages in a pass.
 pub(super) const LANES: usize = 16;
@@ -85,7 +92,7 @@ struct Lanes<'a> {
 }
 
 /// Length of a message in the low half, with [`End::SUFFIXED`] if it has a suffix, which is in the high
-/// half as it lies in memory.
+/// half as it lies in memory. Messages that are ordered are much shorter than the flag is.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct End(u64);
@@ -103,7 +110,7 @@ impl End {
 }
 
 impl<'a> Lanes<'a> {
-    /// Not inlined where wider registers are at hand: they would make it slower.
+    /// Not inlined: among wider registers it would become gathers, which take longer.
     #[inline(never)]
     fn of(order: &Order<'a>, turn: usize) -> Self {
         let jobs: [&HmacJob<'_>; LANES] = order.window(turn);

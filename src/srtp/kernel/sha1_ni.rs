@@ -42,32 +42,59 @@ pub(super) fn hmac(
     tags: &mut [[u8; TAG]],
 ) {
     match group.len() {
-        1 => chains::<1>(order, group, resumed, tags),
-        2 => chains::<2>(order, group, resumed, tags),
-        3 => chains::<3>(order, group, resumed, tags),
-        4 => chains::<4>(order, group, resumed, tags),
+        1 => group_of::<1>(order, group, resumed, tags),
+        2 => group_of::<2>(order, group, resumed, tags),
+        3 => group_of::<3>(order, group, resumed, tags),
+        4 => group_of::<4>(order, group, resumed, tags),
         other => debug_assert_eq!(other, 0, "too many chains"),
     }
 }
 
 #[target_feature(enable = "sha,sse4.1,ssse3")]
-fn chains<const N: usize>(
+fn group_of<const N: usize>(
     order: &Order<'_>,
     group: Range<usize>,
     resumed: Option<(&[[u32; 5]], usize)>,
     tags: &mut [[u8; TAG]],
 ) {
     let jobs: [&HmacJob<'_>; N] = order.window(group.start);
+    let mut states = jobs.map(|job| &job.key.inner);
+    let mut first = 0;
+    if let Some((resumed, row)) = resumed {
+        states.iter_mut().zip(resumed).for_each(|(state, resumed)| *state = resumed);
+        first = row;
+    }
+    let macs = chains(jobs, states, first);
+    for (mac, &place) in macs.iter().zip(&order.places()[group]) {
+        tags[usize::from(place)] = *mac;
+    }
+}
+
+/// The MAC of one job.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+pub(super) fn alone(job: &HmacJob<'_>) -> [u8; TAG] {
+    let [mac] = chains([job], [&job.key.inner], 0);
+    mac
+}
+
+/// The MACs of jobs by falling number of blocks, from their states before the block `first` on.
+#[inline]
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+fn chains<const N: usize>(
+    jobs: [&HmacJob<'_>; N],
+    states: [&[u32; 5]; N],
+    first: usize,
+) -> [[u8; TAG]; N] {
     let mut tails = [Tail::empty(); N];
     let mut blocks = [Blocks::NONE; N];
     let mut state = [State::empty(); N];
     for c in 0..N {
         tails[c].write(jobs[c]);
         blocks[c] = Blocks::of(jobs[c], &tails[c]);
-        state[c] = State::load(resumed.map_or(&jobs[c].key.inner, |(states, _)| &states[c]));
+        state[c] = State::load(states[c]);
     }
 
-    let mut row = resumed.map_or(0, |(_, row)| row);
+    let mut row = first;
     for live in (1..=N).rev() {
         let rows = row..jobs[live - 1].blocks();
         row = row.max(rows.end);
@@ -89,9 +116,11 @@ fn chains<const N: usize>(
     }
     // SAFETY: each tail has a block.
     unsafe { run::<N>(&mut state, &blocks, 0..1) };
-    for (state, &place) in state.iter().zip(&order.places()[group]) {
-        tags[usize::from(place)] = state.octets();
+    let mut macs = [[0; TAG]; N];
+    for c in 0..N {
+        macs[c] = state[c].octets();
     }
+    macs
 }
 
 /// Compresses the blocks of number `rows` of each of the first `N` chains.
