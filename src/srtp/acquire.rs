@@ -85,7 +85,7 @@ impl Unprotector {
                 break;
             }
             if self.open(attempt, index, packet.bytes).is_ok() {
-                let stream = self.streams.get(attempt.stream(packet.session), hint);
+                let (_, stream) = self.streams.find(attempt.stream(packet.session));
                 let fresh = stream.ok_or(refused)?.check(index, self.limits.replay_window)?;
                 return self.commit(attempt, packet, hint, index, fresh);
             }

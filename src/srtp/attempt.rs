@@ -1,5 +1,7 @@
 //! One packet whose key and parts are known: what of it is hashed, compared and decrypted.
 
+use std::hint::black_box;
+
 use subtle::ConstantTimeEq;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
         hmac::HmacJob,
     },
     key::{PacketKind, SessionKeys, TrafficKey},
-    layout::{Clear, Layout},
+    layout::{Clear, Layout, Trailer},
     stream::{SessionId, StreamKey},
     unprotect::{Opened, Packet},
 };
@@ -56,6 +58,11 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    #[inline(always)]
+    const fn trailer(&self) -> &'a Trailer {
+        self.key.trailer(self.clear.kind)
+    }
+
     /// Session keys of derivation index 0.
     #[inline(always)]
     pub(super) const fn session(&self) -> &'a SessionKeys {
@@ -79,7 +86,7 @@ impl Attempt<'_> {
         bytes: &'b [u8],
     ) -> Option<HmacJob<'b>> {
         let key = session.hmac.as_ref()?;
-        let message = bytes.get(..self.layout.auth_end)?;
+        let message = self.trailer().authenticated(bytes)?;
         //= RFC 3711 §4.2: of RTP, the rollover counter is covered too
         let suffix = match self.clear.kind {
             PacketKind::Rtp => Some(index.roc().0.to_be_bytes()),
@@ -91,19 +98,7 @@ impl Attempt<'_> {
     /// Compares the tag on the wire with a computed MAC, in constant time.
     #[inline(always)]
     pub(super) fn tag_matches(&self, bytes: &[u8], mac: &[u8; 20]) -> bool {
-        let Some(tag) = bytes.get(self.layout.tag_start..) else { return false };
-        match (bytes.last_chunk(), mac.first_chunk(), tag.len()) {
-            // A tag of up to 16 octets is one number: what stands before it is shifted out, and
-            // what the MAC has beyond it.
-            (Some(window), Some(mac), 1..=16) => {
-                let others = 128 - 8 * tag.len();
-                let received = u128::from_be_bytes(*window) << others;
-                let difference = (received ^ u128::from_be_bytes(*mac)) >> others;
-                let folded = (difference >> 64 | difference) as u64;
-                folded.ct_eq(&0).into()
-            }
-            _ => mac.get(..tag.len()).is_some_and(|mac| mac.ct_eq(tag).into()),
-        }
+        self.trailer().tag(bytes).is_some_and(|tag| tag_matches(tag, mac))
     }
 
     /// The text to run counter mode over, if any.
@@ -163,11 +158,28 @@ impl Attempt<'_> {
     }
 
     /// Whether the text is encrypted: by policy for SRTP, by the E flag for SRTCP.
+    #[inline(always)]
     const fn is_encrypted(&self) -> bool {
         match self.clear.kind {
             PacketKind::Rtp => true,
             PacketKind::Rtcp => self.layout.is_encrypted_rtcp(),
         }
+    }
+}
+
+/// Compares a tag with as much of a MAC, in constant time. Tags of 8 to 16 octets, which nearly all
+/// have, by their first and their last eight: those may overlap.
+#[inline(always)]
+fn tag_matches(tag: &[u8], mac: &[u8; 20]) -> bool {
+    let count = tag.len();
+    let Some(mac) = mac.get(..count) else { return false };
+    let ends = |octets: &[u8]| {
+        let (first, last) = (octets.first_chunk()?, octets.last_chunk()?);
+        Some((u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)))
+    };
+    match (ends(tag), ends(mac)) {
+        (Some(tag), Some(mac)) if count <= 16 => black_box((tag.0 ^ mac.0) | (tag.1 ^ mac.1)) == 0,
+        _ => tag.ct_eq(mac).into(),
     }
 }
 

@@ -57,12 +57,12 @@ impl Unprotector {
         for (packet, verdict) in batch.iter_mut().zip(verdicts) {
             match Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt)) {
                 Some(tried) => {
-                    jobs.add(&tried, packet);
+                    jobs.add(&tried, packet.bytes);
                     plans.push(Some(tried));
                 }
                 None => {
                     let tried = self.plan_otherwise(packet, verdict);
-                    jobs.add_otherwise(tried.as_ref(), packet);
+                    jobs.add_otherwise(tried.as_ref(), packet.bytes);
                     plans.push(tried);
                 }
             }
@@ -75,15 +75,14 @@ impl Unprotector {
         proofs
     }
 
-    /// The index of a packet of a known stream, as far as it can be known before any authentication of
-    /// this batch is.
+    /// The plan for a packet of a known stream, whose index is known unless the batch changes it.
     #[inline(always)]
     fn place<'a>(&self, packet: &Packet<'_>, attempt: Attempt<'a>) -> Option<Tried<'a>> {
         let stream = attempt.stream(packet.session);
-        let (hint, Some(state)) = self.streams.find(stream) else { return None };
-        let window = self.limits.replay_window;
-        let (index, _) = state.place(&attempt.clear, &attempt.layout, window).ok()?;
-        Some(Tried { attempt, course: attempt.key.course(), stream, hint, index })
+        let (hint, state) = self.streams.find(stream);
+        let placed = state?.place(&attempt.clear, &attempt.layout, self.limits.replay_window);
+        let (index, _) = placed.ok()?;
+        Some(Tried { attempt, stream, index, hint, course: attempt.key.course() })
     }
 
     /// The plan for a packet that is not plain, or not of a known stream. `None` once it has its
@@ -104,13 +103,8 @@ impl Unprotector {
             // An earlier packet of the batch may still move the stream.
             Some(_) => None,
         };
-        Some(match first {
-            Some(index) => Tried { attempt, course: attempt.key.course(), stream, hint, index },
-            None => {
-                let index = PacketIndex::default();
-                Tried { attempt, course: Course::Alone, stream, hint, index }
-            }
-        })
+        let course = if first.is_some() { attempt.key.course() } else { Course::Alone };
+        Some(Tried { attempt, stream, index: first.unwrap_or_default(), hint, course })
     }
 
     /// Decides each packet in its turn, and decrypts what was accepted and is not decrypted yet.
@@ -126,14 +120,13 @@ impl Unprotector {
         let mut texts = ArrayVec::<CtrJob<'_>, MAX_BATCH>::new();
         for ((packet, plan), verdict) in batch.iter_mut().zip(plans).zip(verdicts) {
             let Some(tried) = plan else { continue };
-            let Tried { attempt, index, .. } = tried;
             let proven = match tried.course {
                 Course::Alone => {
                     *verdict = self.unprotect_one(packet);
                     continue;
                 }
                 Course::Hashed => {
-                    macs.next().is_some_and(|mac| attempt.tag_matches(packet.bytes, mac))
+                    macs.next().is_some_and(|mac| tried.attempt.tag_matches(packet.bytes, mac))
                 }
                 Course::Sealed => opened.next().is_some_and(|opened| *opened),
             };
@@ -141,6 +134,7 @@ impl Unprotector {
                 *verdict = self.settle_otherwise(packet, tried, proven);
                 continue;
             }
+            let Tried { attempt, index, .. } = tried;
             *verdict = Ok(attempt.opened(*index, false));
             if tried.course == Course::Hashed {
                 texts.extend(attempt.ctr_job(attempt.session(), *index, packet.bytes));
@@ -149,57 +143,58 @@ impl Unprotector {
         ctr_batch(self.backend, &mut texts);
     }
 
-    /// Accepts an authentic packet of a known stream, if it still has the index it was tried under.
+    /// Accepts an authentic packet that goes on with its stream, which most do.
     #[inline(always)]
     fn accept(&mut self, packet: &Packet<'_>, tried: &Tried<'_>) -> bool {
-        let Tried { attempt: Attempt { clear, layout, .. }, .. } = tried;
-        let Some(stream) = self.streams.get_mut(tried.stream, tried.hint) else { return false };
-        let window = self.limits.replay_window;
-        let Some(fresh) = stream.place_again(tried.index, clear, layout, window) else {
-            return false;
-        };
-        stream.accept(fresh, packet.source, self.now, self.limits.source_timeout).is_ok()
+        let (now, timeout) = (self.now, self.limits.source_timeout);
+        let stream = self.streams.get_mut(tried.stream, tried.hint);
+        stream.is_some_and(|stream| {
+            stream
+                .place_next(tried.index)
+                .is_some_and(|fresh| stream.accept(fresh, packet.source, now, timeout).is_ok())
+        })
     }
 
     /// What becomes of a packet that [`Self::accept`] does not take.
-    #[cold]
+    #[inline(never)]
     fn settle_otherwise(
         &mut self,
         packet: &mut Packet<'_>,
         tried: &Tried<'_>,
         proven: bool,
     ) -> Verdict {
-        let Tried { attempt, stream, hint, index, .. } = tried;
-        let window = self.limits.replay_window;
-        let now = match self.streams.get(*stream, *hint) {
-            Some(stream) => {
-                stream.place(&attempt.clear, &attempt.layout, window).map(|(index, _)| index)
-            }
+        let Tried { attempt, index, .. } = tried;
+        let (hint, stream) = self.streams.find(tried.stream);
+        let placed = stream
+            .map(|stream| stream.place(&attempt.clear, &attempt.layout, self.limits.replay_window));
+        let now = match &placed {
+            Some(placed) => placed.as_ref().ok().map(|(index, _)| *index),
             // Known when the packet was planned, the stream may have made room since.
-            None => self.candidate(0, attempt, packet.keys).ok_or(Reject::AuthFailed),
+            None => self.candidate(0, attempt, packet.keys),
         };
-        if now != Ok(*index) {
+        if now != Some(*index) {
             // Alone, from the octets as they came.
             if proven && tried.course == Course::Sealed {
                 attempt.undo(self.backend, *index, packet.bytes);
             }
             return self.unprotect_one(packet);
         }
-        let session = attempt.session();
-        match (self.streams.get(*stream, *hint), proven) {
-            (Some(_), true) => Err(Reject::SourceConflict),
-            (Some(_), false) => self.unprotect_after_silence(attempt, packet, Reject::AuthFailed),
-            (None, false) => self.unprotect_first(attempt, packet, 1),
-            (None, true) => {
-                let opened = self.commit_first(attempt, packet, *index)?;
-                if tried.course == Course::Hashed
-                    && let Some(text) = attempt.ctr_job(session, *index, packet.bytes)
-                {
-                    ctr_batch(self.backend, &mut [text]);
-                }
-                Ok(opened)
-            }
+        if !proven {
+            return match placed {
+                Some(_) => self.unprotect_after_silence(attempt, packet, Reject::AuthFailed),
+                None => self.unprotect_first(attempt, packet, 1),
+            };
         }
+        let opened = match placed {
+            Some(placed) => self.commit(attempt, packet, hint, *index, placed?.1)?,
+            None => self.commit_first(attempt, packet, *index)?,
+        };
+        if tried.course == Course::Hashed
+            && let Some(text) = attempt.ctr_job(attempt.session(), *index, packet.bytes)
+        {
+            ctr_batch(self.backend, &mut [text]);
+        }
+        Ok(opened)
     }
 }
 
@@ -211,20 +206,20 @@ struct Jobs<'a> {
 
 impl<'a> Jobs<'a> {
     #[inline(always)]
-    fn add(&mut self, tried: &Tried<'a>, packet: &'a mut Packet<'_>) {
+    fn add(&mut self, tried: &Tried<'a>, bytes: &'a mut [u8]) {
         let Tried { attempt, index, .. } = tried;
         let session = attempt.session();
         match tried.course {
             Course::Alone => {}
-            Course::Hashed => self.hashes.extend(attempt.hmac_job(session, *index, packet.bytes)),
-            Course::Sealed => self.seals.extend(attempt.gcm_job(session, *index, packet.bytes)),
+            Course::Hashed => self.hashes.extend(attempt.hmac_job(session, *index, bytes)),
+            Course::Sealed => self.seals.extend(attempt.gcm_job(session, *index, bytes)),
         }
     }
 
     #[inline(never)]
-    fn add_otherwise(&mut self, tried: Option<&Tried<'a>>, packet: &'a mut Packet<'_>) {
+    fn add_otherwise(&mut self, tried: Option<&Tried<'a>>, bytes: &'a mut [u8]) {
         if let Some(tried) = tried {
-            self.add(tried, packet);
+            self.add(tried, bytes);
         }
     }
 }
@@ -232,13 +227,13 @@ impl<'a> Jobs<'a> {
 /// What is tried with each packet; `None` for one that has its verdict, which depends on no other.
 type Plans<'a> = ArrayVec<Option<Tried<'a>>, MAX_BATCH>;
 
-/// A packet under the index it has unless the batch itself changes that.
+/// A packet under the index it has unless the batch itself changes that. One cache line.
 struct Tried<'a> {
     attempt: Attempt<'a>,
-    course: Course,
     stream: StreamKey,
-    hint: Hint,
     index: PacketIndex,
+    hint: Hint,
+    course: Course,
 }
 
 /// What the authentications came to, in the order of their packets.

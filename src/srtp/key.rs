@@ -25,7 +25,7 @@ use crate::{
 /// the last holder lets go.
 pub struct TrafficKey {
     id: u64,
-    /// The last eight octets of the MKI as a number, and which bits of it an MKI of this length has.
+    /// For [`Self::is_clearly_named_by`].
     mki_end: (u64, u64),
     rtp_trailer: Trailer,
     rtcp_trailer: Trailer,
@@ -193,16 +193,19 @@ impl TrafficKey {
     }
 
     /// Whether a packet carries this key's MKI where this key's profile puts it.
-    #[inline(always)]
     pub(crate) fn is_named_by(&self, kind: PacketKind, packet: &[u8]) -> bool {
-        let Some(before_tag) = self.trailer(kind).before_tag(packet) else { return false };
-        let (end, mask) = self.mki_end;
-        match before_tag.last_chunk() {
-            // Eight octets at once: in most packets all of the MKI and some of the text before it.
-            Some(word) if u64::from_be_bytes(*word) & mask != end => false,
-            Some(_) if self.profile.mki_len <= 8 => true,
-            _ => before_tag.ends_with(self.mki.as_bytes()),
-        }
+        self.trailer(kind).mki(packet) == Some(self.mki.as_bytes())
+    }
+
+    /// The same by eight octets at once, in most packets the MKI and some of the text before it. Not
+    /// found like this are MKIs of more octets, and those of the shortest packets.
+    #[inline(always)]
+    pub(crate) fn is_clearly_named_by(&self, kind: PacketKind, packet: &[u8]) -> bool {
+        let before_tag = self.trailer(kind).before_tag(packet);
+        before_tag.and_then(<[u8]>::last_chunk).is_some_and(|octets| {
+            let (end, mask) = self.mki_end;
+            u64::from_be_bytes(*octets) & mask == end
+        })
     }
 
     /// Whether a packet has been authenticated under this key.
@@ -310,11 +313,16 @@ impl SessionKeys {
     }
 }
 
+/// The octets of an MKI as a number, and ones where they are; for more than eight octets, what no
+/// octets under the ones are equal to.
 fn mki_end(mki: &Mki) -> (u64, u64) {
+    let octets = mki.as_bytes();
+    if octets.len() > 8 {
+        return (1, 0);
+    }
     let fold = |word: u64, octet: u8| word << 8 | u64::from(octet);
-    let end = mki.as_bytes().iter().copied().fold(0, fold);
-    let mask = mki.as_bytes().iter().map(|_| 0xff).fold(0, fold);
-    (end, mask)
+    let end = octets.iter().copied().fold(0, fold);
+    (end, octets.iter().map(|_| 0xff).fold(0, fold))
 }
 
 impl Drop for SessionKeys {
@@ -366,17 +374,18 @@ mod tests {
             let profile = Profile::default().with_mki_len(u8::try_from(len).unwrap());
             let key = TrafficKey::new(mki, profile, &[0; 16], &[]).unwrap();
             let named = |packet: &[u8]| key.is_named_by(PacketKind::Rtp, packet);
+            let clearly = |packet: &[u8]| key.is_clearly_named_by(PacketKind::Rtp, packet);
             for text in 0..20 {
                 let mut packet = vec![0; text];
                 packet.extend(mki.as_bytes());
                 packet.extend([0; 10]);
                 assert!(named(&packet), "{len} {text}");
+                assert_eq!(clearly(&packet), len <= 8 && len + text >= 8, "{len} {text}");
                 for octet in text..text + len {
                     packet[octet] ^= 1;
-                    assert!(!named(&packet), "{len} {text} {octet}");
+                    assert!(!named(&packet) && !clearly(&packet), "{len} {text} {octet}");
                     packet[octet] ^= 1;
                 }
-                assert_eq!(named(&packet[1..]), text > 0, "{len} {text}");
             }
         }
     }

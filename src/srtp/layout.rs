@@ -19,16 +19,11 @@ pub(crate) struct Clear {
     pub(crate) kind: PacketKind,
 }
 
-/// The parts of a packet under a known profile. All offsets are proven to lie within it, in the
-/// order of the fields.
+/// The parts of a packet under a known profile: header, text and [`Trailer`] are proven to fit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     /// End of the ciphertext, AEAD tag not included.
     pub(crate) text_end: usize,
-    /// End of what HMAC covers on the wire: for RTCP behind the E word.
-    pub(crate) auth_end: usize,
-    /// Start of the HMAC tag; the packet's end with AEAD.
-    pub(crate) tag_start: usize,
     /// E flag and SRTCP index; zero for RTP.
     pub(crate) e_word: u32,
 }
@@ -119,16 +114,28 @@ impl Trailer {
         Self { behind_text: aead_tag_len + e_len + behind_auth, behind_auth, tag_len, aead_tag_len }
     }
 
-    /// What stands before the HMAC tag, the MKI at its end. `None` if there is no room for the tag.
+    /// What HMAC covers of the octets on the wire, for RTCP including the E word. This and the other
+    /// parts are `None` where a packet is too short for them.
+    #[inline(always)]
+    pub(crate) fn authenticated<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
+        packet.get(..packet.len().checked_sub(self.behind_auth)?)
+    }
+
+    /// What stands before the HMAC tag, the MKI at its end.
     #[inline(always)]
     pub(crate) fn before_tag<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
         packet.get(..packet.len().checked_sub(self.tag_len)?)
     }
 
-    /// The MKI; `None` if there is no room for it.
+    /// The MKI.
     pub(crate) fn mki<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
-        let before_tag = self.before_tag(packet)?;
-        before_tag.get(packet.len().checked_sub(self.behind_auth)?..)
+        self.before_tag(packet)?.get(packet.len().checked_sub(self.behind_auth)?..)
+    }
+
+    /// The HMAC tag; nothing with AEAD.
+    #[inline(always)]
+    pub(crate) fn tag<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
+        packet.get(packet.len().checked_sub(self.tag_len)?..)
     }
 }
 
@@ -147,9 +154,7 @@ impl Layout {
                 u32::from_be_bytes(*packet.get(e_start..)?.first_chunk()?)
             }
         };
-        let auth_end = packet.len() - trailer.behind_auth;
-        let tag_start = packet.len() - trailer.tag_len;
-        Some(Self { text_end, auth_end, tag_start, e_word })
+        Some(Self { text_end, e_word })
     }
 
     /// Whether the E flag of SRTCP is set (RFC 3711 §3.4).

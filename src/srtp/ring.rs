@@ -68,15 +68,15 @@ impl KeyRing {
     #[inline(always)]
     pub(crate) fn find(&self, kind: PacketKind, packet: &[u8]) -> Option<&TrafficKey> {
         match self.keys.first() {
-            Some(newest) if newest.is_named_by(kind, packet) => Some(newest),
-            _ => self.find_older(kind, packet),
+            Some(newest) if newest.is_clearly_named_by(kind, packet) => Some(newest),
+            _ => self.find_any(kind, packet),
         }
     }
 
     #[inline(never)]
-    fn find_older(&self, kind: PacketKind, packet: &[u8]) -> Option<&TrafficKey> {
-        let mut older = self.keys.iter().skip(1).map(|key| &**key);
-        older.find(|key| key.is_named_by(kind, packet))
+    fn find_any(&self, kind: PacketKind, packet: &[u8]) -> Option<&TrafficKey> {
+        let mut keys = self.keys.iter().map(|key| &**key);
+        keys.find(|key| key.is_named_by(kind, packet))
     }
 
     /// Why [`KeyRing::find`] found nothing: a key that is gone, or one that may still come.

@@ -78,23 +78,12 @@ impl Stream {
         Ok((index, fresh))
     }
 
-    /// As [`Self::place`], for a packet that has been placed at `index` before: whether it would be
-    /// placed there again.
+    /// As [`Self::place`], for a packet that has been placed at `index` before and lies ahead of all
+    /// that has been accepted by now: it would be placed there again. `None` if it does not, or not near
+    /// enough to be sure.
     #[inline(always)]
-    pub(crate) fn place_again(
-        &self,
-        index: PacketIndex,
-        clear: &Clear,
-        layout: &Layout,
-        window: u16,
-    ) -> Option<Fresh> {
-        // Ahead of all that was accepted, by less than half a turn of the sequence number.
-        if let Some(fresh) = self.window.check_next(index) {
-            return Some(fresh);
-        }
-        self.place(clear, layout, window)
-            .ok()
-            .and_then(|(now, fresh)| (now == index).then_some(fresh))
+    pub(crate) fn place_next(&self, index: PacketIndex) -> Option<Fresh> {
+        self.window.check_next(index)
     }
 
     /// Records an authenticated packet.
@@ -109,7 +98,7 @@ impl Stream {
         now: u32,
         source_timeout: Duration,
     ) -> Result<(), Reject> {
-        if source != self.source && source != 0 {
+        if source != self.source {
             self.change_source(source, now, source_timeout)?;
         }
         self.window.commit(fresh);
@@ -119,6 +108,9 @@ impl Stream {
 
     #[cold]
     fn change_source(&mut self, source: u32, now: u32, timeout: Duration) -> Result<(), Reject> {
+        if source == 0 {
+            return Ok(());
+        }
         if self.source != 0 && !self.is_silent(now, timeout) {
             return Err(Reject::SourceConflict);
         }
@@ -145,15 +137,23 @@ impl Stream {
     }
 }
 
-/// Where a stream was found, or where it would go. It may move before the next look, which only
-/// makes that look slower.
+/// Where a stream was found. It may move before the next look, which only makes that look slower.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Hint(usize);
+pub(crate) struct Hint(u32);
+
+impl Hint {
+    #[inline(always)]
+    fn of(place: usize) -> Self {
+        Self(u32::try_from(place).unwrap_or(0))
+    }
+}
 
 /// Open-addressing table with linear probing; at most half full, never grown.
 #[derive(Debug)]
 pub(crate) struct StreamTable {
     slots: Box<[Option<Stream>]>,
+    /// What leaves as many upper bits of 64 as there are slots for.
+    shift: u32,
     len: usize,
     /// Streams of each destination. Has room for every one there can be, so that it never grows.
     siblings: HashMap<u64, usize>,
@@ -177,6 +177,7 @@ impl StreamTable {
         let limit = limit.max(1);
         let slots = vec![None; (2 * limit).next_power_of_two()].into_boxed_slice();
         Self {
+            shift: 64 - slots.len().trailing_zeros(),
             slots,
             len: 0,
             siblings: HashMap::with_capacity(limit + 1),
@@ -192,25 +193,23 @@ impl StreamTable {
     /// Looks a stream up.
     #[inline(always)]
     pub(crate) fn find(&self, key: StreamKey) -> (Hint, Option<&Stream>) {
-        let place = self.locate(key);
-        (Hint(place), self.slots[place].as_ref())
+        let home = self.home(key);
+        match &self.slots[home] {
+            Some(stream) if stream.key == key => (Hint::of(home), Some(stream)),
+            _ => {
+                let place = self.probe(key);
+                (Hint::of(place), self.slots[place].as_ref())
+            }
+        }
     }
 
     /// The stream, from where it was found.
     #[inline(always)]
-    pub(crate) fn get(&self, key: StreamKey, hint: Hint) -> Option<&Stream> {
-        match &self.slots[hint.0] {
-            Some(stream) if stream.key == key => Some(stream),
-            _ => self.slots[self.locate(key)].as_ref(),
-        }
-    }
-
-    /// As [`Self::get`], to change it.
-    #[inline(always)]
     pub(crate) fn get_mut(&mut self, key: StreamKey, hint: Hint) -> Option<&mut Stream> {
-        let place = match &self.slots[hint.0] {
-            Some(stream) if stream.key == key => hint.0,
-            _ => self.locate(key),
+        let hint = hint.0 as usize;
+        let place = match &self.slots[hint] {
+            Some(stream) if stream.key == key => hint,
+            _ => self.probe(key),
         };
         self.slots[place].as_mut()
     }
@@ -232,7 +231,7 @@ impl StreamTable {
             self.remove(victim);
             outcome = Inserted::Evicted;
         }
-        let place = self.locate(key);
+        let place = self.probe(key);
         self.slots[place] =
             Some(Stream { key, window: ReplayWindow::starting_at(index), source, last_seen: now });
         self.len += 1;
@@ -260,7 +259,7 @@ impl StreamTable {
     }
 
     fn remove(&mut self, key: StreamKey) {
-        let mut hole = self.locate(key);
+        let mut hole = self.probe(key);
         if self.slots[hole].take().is_none() {
             return;
         }
@@ -284,17 +283,13 @@ impl StreamTable {
         }
     }
 
-    /// The slot that holds `key`, or the empty one where it would go.
-    #[inline(always)]
-    fn locate(&self, key: StreamKey) -> usize {
-        let mask = self.slots.len() - 1;
+    /// The slot that holds `key`, or the empty one where it would go. The table is at most half full,
+    /// so an empty slot ends the search.
+    #[inline(never)]
+    fn probe(&self, key: StreamKey) -> usize {
         let mut place = self.home(key);
-        // The table is at most half full, so an empty slot ends the loop.
-        while let Some(stream) = &self.slots[place] {
-            if stream.key == key {
-                break;
-            }
-            place = (place + 1) & mask;
+        while self.slots[place].as_ref().is_some_and(|other| other.key != key) {
+            place = (place + 1) & (self.slots.len() - 1);
         }
         place
     }
@@ -302,8 +297,7 @@ impl StreamTable {
     /// Fibonacci hashing: the upper bits of a product with 2^64 divided by the golden ratio.
     #[inline(always)]
     fn home(&self, key: StreamKey) -> usize {
-        let bits = self.slots.len().trailing_zeros();
-        (key.0.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+        (key.0.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
     }
 }
 
