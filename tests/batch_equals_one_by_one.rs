@@ -6,8 +6,8 @@ use mcast_srtp::{
     Reject,
     ids::{Mki, MskId, MtkId, PacketIndex, Roc, Seq, Ssrc},
     srtp::{
-        Backend, KeyRing, Opened, Packet, PacketKind, Profile, Protector, SessionId, StreamLimits,
-        TrafficKey, Unprotector, Verdict,
+        Backend, KeyRing, Opened, Outgoing, Packet, PacketKind, Profile, Protector, SessionId,
+        StreamLimits, TrafficKey, Unprotector, Verdict,
     },
 };
 use proptest::prelude::*;
@@ -79,28 +79,31 @@ fn keys() -> Vec<Arc<TrafficKey>> {
         .collect()
 }
 
+/// Streams start at ROC 0 to 3, close below the wrap.
+fn index(s: &Sent) -> PacketIndex {
+    let start = PacketIndex::new(Roc(s.ssrc % 4 + s.wraps), Seq(0xffd8));
+    PacketIndex::from_value(start.value() + u64::from(s.offset))
+}
+
+fn plain(s: &Sent) -> Vec<u8> {
+    let seq = index(s).seq().0.to_be_bytes();
+    let mut packet =
+        if s.rtcp { vec![0x80, 204, 0, 2] } else { vec![0x80, 97, seq[0], seq[1], 0, 0, 0, 1] };
+    packet.extend(s.ssrc.to_be_bytes());
+    if s.rtcp {
+        packet.extend(b"PoC1");
+    }
+    packet.extend((0..s.len).map(|n| (n & 0xff) as u8));
+    packet
+}
+
 /// The packets as they reach the receiver.
 fn wire(sent: &[Sent], keys: &[Arc<TrafficKey>]) -> Vec<Vec<u8>> {
     sent.iter()
         .map(|s| {
             let mut sender = Protector::new();
-            // Streams start at ROC 0 to 3, close below the wrap.
-            let start = PacketIndex::new(Roc(s.ssrc % 4 + s.wraps), Seq(0xffd8));
-            let index = PacketIndex::from_value(start.value() + u64::from(s.offset));
-            let seq = index.seq().0.to_be_bytes();
-            let ssrc = s.ssrc.to_be_bytes();
-            let mut packet = if s.rtcp {
-                let mut packet = vec![0x80, 204, 0, 2];
-                packet.extend(ssrc);
-                packet.extend(b"PoC1");
-                packet
-            } else {
-                let mut packet = vec![0x80, 97, seq[0], seq[1], 0, 0, 0, 1];
-                packet.extend(ssrc);
-                packet
-            };
-            packet.extend((0..s.len).map(|n| (n & 0xff) as u8));
-            sender.resume(Ssrc(s.ssrc), index);
+            let mut packet = plain(s);
+            sender.resume(Ssrc(s.ssrc), index(s));
             sender.resume_rtcp(Ssrc(s.ssrc), u32::from(s.offset));
             if s.rtcp {
                 sender.protect_rtcp(&keys[s.key], &mut packet).unwrap();
@@ -206,6 +209,43 @@ proptest! {
             let backend = *backend;
             prop_assert_eq!(&in_batches(&wire, &sent, &ring, limits, backend, size), &expected);
             prop_assert_eq!(&one_by_one(&wire, &sent, &ring, limits, backend), &expected);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn protected_batches_of_any_size_and_mixture(
+        sent in proptest::collection::vec(sent(), 0..150),
+        size in 1..90_usize,
+    ) {
+        let keys = keys();
+        let kind = |sent: &Sent| if sent.rtcp { PacketKind::Rtcp } else { PacketKind::Rtp };
+        let plain: Vec<_> = sent.iter().map(plain).collect();
+        let mut sender = Protector::with_backend(Backend::Portable);
+        let one_by_one: Vec<_> = sent.iter().zip(plain.clone()).map(|(sent, mut packet)| {
+            let key = &keys[sent.key];
+            let index = match kind(sent) {
+                PacketKind::Rtp => sender.protect_rtp(key, &mut packet),
+                PacketKind::Rtcp => sender.protect_rtcp(key, &mut packet),
+            };
+            (index.ok(), packet)
+        }).collect();
+        for backend in Backend::available() {
+            let mut sender = Protector::with_backend(*backend);
+            let mut packets = plain.clone();
+            let mut indexes = vec![Err(Reject::Unsupported); packets.len()];
+            let mut batch: Vec<_> = packets.iter_mut().zip(&sent).map(|(bytes, sent)| {
+                Outgoing { kind: kind(sent), key: &keys[sent.key], bytes }
+            }).collect();
+            for (batch, indexes) in batch.chunks_mut(size).zip(indexes.chunks_mut(size)) {
+                sender.protect_batch(batch, indexes);
+            }
+            let together: Vec<_> =
+                indexes.into_iter().map(Result::ok).zip(packets).collect();
+            prop_assert_eq!(&together, &one_by_one, "{}", backend);
         }
     }
 }

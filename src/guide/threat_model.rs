@@ -35,7 +35,8 @@
 //! are compared without early exit.
 //!
 //! Not claimed: lengths, header fields, MKIs and verdicts are public and do decide what is executed; the
-//! compiler's output is not verified; caches, power and electromagnetic channels are not considered;
+//! compiler's output is not verified; copies of expanded keys that moves and register spills leave on a
+//! stack are not erased; caches, power and electromagnetic channels are not considered;
 //! nothing protects from a process that can read this one's memory.
 //!
 //! # Secrets

@@ -18,6 +18,7 @@ mod profile;
 mod protect;
 mod replay;
 mod ring;
+mod seal;
 mod stream;
 mod unprotect;
 
@@ -29,7 +30,7 @@ pub use batch::MAX_BATCH;
 pub use kernel::Backend;
 pub use key::{PacketKind, TrafficKey};
 pub use profile::{Cipher, Profile, Rcc, RccMode};
-pub use protect::Protector;
+pub use protect::{Outgoing, Protector};
 pub(crate) use replay::ReplayWindow;
 pub use ring::KeyRing;
 pub use stream::SessionId;

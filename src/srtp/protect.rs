@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
+use arrayvec::ArrayVec;
+
 use super::{
+    batch::MAX_BATCH,
     derived::DerivedKeys,
     index,
-    kernel::{
-        Backend,
-        cipher::{CtrJob, GcmJob, ctr_batch, gcm_seal_batch},
-        hmac::{HmacJob, hmac_batch},
-    },
+    kernel::Backend,
     key::{PacketKind, SessionKeys, TrafficKey},
     layout::{Clear, E_FLAG},
+    seal::{Sealing, seal_batch},
 };
 use crate::{
     error::{Error, Reject},
@@ -27,6 +27,17 @@ pub struct Protector {
     next_rtcp: HashMap<Ssrc, u32>,
     backend: Backend,
     derived: DerivedKeys,
+}
+
+/// One plain packet to protect.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// Which half of the crypto session it belongs to.
+    pub kind: PacketKind,
+    /// The key to protect it under.
+    pub key: &'a TrafficKey,
+    /// The packet; it grows by tag, MKI, and for RTCP the index.
+    pub bytes: &'a mut Vec<u8>,
 }
 
 impl Default for Protector {
@@ -80,16 +91,7 @@ impl Protector {
         key: &TrafficKey,
         packet: &mut Vec<u8>,
     ) -> Result<PacketIndex, Error> {
-        let clear = Clear::parse(PacketKind::Rtp, packet)?;
-        let index = match self.highest.get(&clear.ssrc) {
-            Some(highest) => index::estimate(*highest, clear.seq)?,
-            //= RFC 3711 §3.3.1: the rollover counter starts at 0
-            None => PacketIndex::new(Roc(0), clear.seq),
-        };
-        self.seal(key, &clear, index, None, packet);
-        let highest = self.highest.entry(clear.ssrc).or_insert(index);
-        *highest = index.max(*highest);
-        Ok(index)
+        self.protect_one(Outgoing { kind: PacketKind::Rtp, key, bytes: packet })
     }
 
     /// Protects an RTCP packet (compound, or one APP) in place; the buffer grows by 4 octets more
@@ -102,91 +104,96 @@ impl Protector {
         key: &TrafficKey,
         packet: &mut Vec<u8>,
     ) -> Result<PacketIndex, Error> {
-        let clear = Clear::parse(PacketKind::Rtcp, packet)?;
-        let next = self.next_rtcp.entry(clear.ssrc).or_default();
-        if *next >= E_FLAG {
-            //= RFC 3711 §9.2: at most 2^31 SRTCP packets
-            return Err(Reject::KeyExhausted.into());
-        }
-        let number = *next;
-        *next += 1;
-        let e_flag = if key.profile().encrypt_srtcp { E_FLAG } else { 0 };
-        let index = PacketIndex::srtcp(number);
-        self.seal(key, &clear, index, Some(e_flag | number), packet);
-        Ok(index)
+        self.protect_one(Outgoing { kind: PacketKind::Rtcp, key, bytes: packet })
     }
 
-    fn seal(
+    /// Protects a batch in place; `indexes[i]` is the index of `batch[i]`, or why it has none and was
+    /// left as it is.
+    ///
+    /// Packets and state are those of [`Self::protect_rtp`] and [`Self::protect_rtcp`] called in
+    /// order. Any mix of streams, keys, profiles, lengths, RTP and RTCP. Packets beyond the length of
+    /// `indexes` are not looked at.
+    pub fn protect_batch(
         &mut self,
-        key: &TrafficKey,
-        clear: &Clear,
-        index: PacketIndex,
-        e_word: Option<u32>,
-        packet: &mut Vec<u8>,
+        batch: &mut [Outgoing<'_>],
+        indexes: &mut [Result<PacketIndex, Reject>],
     ) {
-        let r = key.derivation(index);
-        let own = key.session(clear.kind);
-        let session =
-            if r == 0 { own } else { self.derived.get(key, clear.kind, r).unwrap_or(own) };
+        for (packets, indexes) in batch.chunks_mut(MAX_BATCH).zip(indexes.chunks_mut(MAX_BATCH)) {
+            let mut together = ArrayVec::<Sealing<'_>, MAX_BATCH>::new();
+            for (Outgoing { kind, key, bytes }, index) in packets.iter_mut().zip(indexes) {
+                let next = self.next(*kind, key, bytes);
+                *index = next.map(|next| next.index);
+                let Ok(next) = next else { continue };
+                let (key, kind) = (*key, *kind);
+                let session = key.session(kind);
+                match key.derivation(next.index) {
+                    0 => together.push(next.sealing(key, session, bytes)),
+                    // With a key derivation rate session keys come and go: alone.
+                    r => {
+                        let derived = self.derived.get(key, kind, r).unwrap_or(session);
+                        seal_batch(self.backend, &mut [next.sealing(key, derived, bytes)]);
+                    }
+                }
+            }
+            seal_batch(self.backend, &mut together);
+        }
+    }
+
+    fn protect_one(&mut self, packet: Outgoing<'_>) -> Result<PacketIndex, Error> {
+        let mut index = [Err(Reject::Unsupported)];
+        self.protect_batch(&mut [packet], &mut index);
+        Ok(index[0]?)
+    }
+
+    /// Gives a packet its index, and takes note of it.
+    fn next(&mut self, kind: PacketKind, key: &TrafficKey, packet: &[u8]) -> Result<Next, Reject> {
+        let clear = Clear::parse(kind, packet)?;
+        match kind {
+            PacketKind::Rtp => {
+                let index = match self.highest.get(&clear.ssrc) {
+                    Some(highest) => index::estimate(*highest, clear.seq)?,
+                    //= RFC 3711 §3.3.1: the rollover counter starts at 0
+                    None => PacketIndex::new(Roc(0), clear.seq),
+                };
+                let highest = self.highest.entry(clear.ssrc).or_insert(index);
+                *highest = index.max(*highest);
+                Ok(Next { clear, index, e_word: None })
+            }
+            PacketKind::Rtcp => {
+                let next = self.next_rtcp.entry(clear.ssrc).or_default();
+                if *next >= E_FLAG {
+                    //= RFC 3711 §9.2: at most 2^31 SRTCP packets
+                    return Err(Reject::KeyExhausted);
+                }
+                let number = *next;
+                *next += 1;
+                let e_flag = if key.profile().encrypt_srtcp { E_FLAG } else { 0 };
+                let e_word = Some(e_flag | number);
+                Ok(Next { clear, index: PacketIndex::srtcp(number), e_word })
+            }
+        }
+    }
+}
+
+/// What a packet gets before it is sealed.
+#[derive(Clone, Copy)]
+struct Next {
+    clear: Clear,
+    index: PacketIndex,
+    /// E flag and index of RTCP.
+    e_word: Option<u32>,
+}
+
+impl Next {
+    fn sealing<'a>(
+        self,
+        key: &'a TrafficKey,
+        session: &'a SessionKeys,
+        packet: &'a mut Vec<u8>,
+    ) -> Sealing<'a> {
+        let Self { clear, index, e_word } = self;
         let encrypted = e_word.is_none_or(|word| word & E_FLAG != 0);
         let e_word = e_word.map(u32::to_be_bytes);
-        if session.hmac.is_some() {
-            seal_hmac(self.backend, session, key, clear, index, (encrypted, e_word), packet);
-        } else {
-            seal_aead(self.backend, session, key, clear, index, (encrypted, e_word), packet);
-        }
+        Sealing { key, session, clear, index, encrypted, e_word, packet }
     }
-}
-
-/// Encrypts, then appends E word, MKI and tag.
-fn seal_hmac(
-    backend: Backend,
-    session: &SessionKeys,
-    key: &TrafficKey,
-    clear: &Clear,
-    index: PacketIndex,
-    (encrypted, e_word): (bool, Option<[u8; 4]>),
-    packet: &mut Vec<u8>,
-) {
-    if let Some(cipher) = session.cipher.as_ref().filter(|_| encrypted) {
-        let iv = session.counter_block(clear.ssrc.0, index);
-        let data = packet.get_mut(clear.header_len..).unwrap_or_default();
-        ctr_batch(backend, &mut [CtrJob { key: cipher, iv, data }]);
-    }
-    packet.extend(e_word.iter().flatten());
-    let (suffix, tag_len) = match clear.kind {
-        PacketKind::Rtp => (Some(index.roc().0.to_be_bytes()), key.profile().tag_len_at(clear.seq)),
-        PacketKind::Rtcp => (None, usize::from(key.profile().srtcp_tag_len)),
-    };
-    let mut mac = [[0; 20]];
-    if let Some(hmac) = &session.hmac {
-        hmac_batch(backend, &[HmacJob { key: hmac, message: packet, suffix }], &mut mac);
-    }
-    packet.extend(key.mki().as_bytes());
-    packet.extend(mac[0].iter().take(tag_len));
-}
-
-/// Encrypts under AEAD and appends its tag, then E word and MKI.
-fn seal_aead(
-    backend: Backend,
-    session: &SessionKeys,
-    key: &TrafficKey,
-    clear: &Clear,
-    index: PacketIndex,
-    (encrypted, e_word): (bool, Option<[u8; 4]>),
-    packet: &mut Vec<u8>,
-) {
-    let clear_len = if encrypted { clear.header_len } else { packet.len() };
-    let tag = session.cipher.as_ref().zip(packet.split_at_mut_checked(clear_len)).map(
-        |(cipher, (aad, data))| {
-            let tail = e_word.as_ref().map_or(&[][..], |word| word);
-            let iv = session.nonce(clear.ssrc.0, index);
-            let mut job = [GcmJob { key: cipher, iv, aad: [aad, tail], data, tag: [0; 16] }];
-            gcm_seal_batch(backend, &mut job);
-            job[0].tag
-        },
-    );
-    packet.extend(tag.iter().flatten());
-    packet.extend(e_word.iter().flatten());
-    packet.extend(key.mki().as_bytes());
 }
