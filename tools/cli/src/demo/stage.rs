@@ -107,7 +107,8 @@ impl Stage {
         };
         let now = Instant::now();
         stage.timeline.say(now, "group", &stage.air);
-        let what = format_args!("{} packets of AMR speech, 20 ms each", clip.len());
+        let packets = clip.len();
+        let what = format_args!("{packets} packets of AMR speech, 20 ms each");
         stage.timeline.say(now, "clip", what);
         let mut spec = ChannelSpec::new(DOMAIN, KEY_GROUP);
         spec.profile = profile;
