@@ -7,8 +7,8 @@ use subtle::ConstantTimeEq;
 use super::{
     kernel::{
         Backend,
-        cipher::{CtrJob, GcmJob, ctr_batch},
-        hmac::HmacJob,
+        cipher::{CtrJob, GcmJob, ctr_batch, gcm_open_batch},
+        hmac::{HmacJob, hmac_batch},
     },
     key::{PacketKind, SessionKeys, TrafficKey},
     layout::{Clear, Layout, Trailer},
@@ -101,6 +101,21 @@ impl Attempt<'_> {
         self.trailer().tag(bytes).is_some_and(|tag| tag_matches(tag, mac))
     }
 
+    /// Whether the HMAC tag matches. Changes nothing.
+    #[inline]
+    pub(super) fn verify_hmac(
+        &self,
+        backend: Backend,
+        session: &SessionKeys,
+        index: PacketIndex,
+        bytes: &[u8],
+    ) -> bool {
+        let Some(job) = self.hmac_job(session, index, bytes) else { return false };
+        let mut mac = [[0; 20]];
+        hmac_batch(backend, &[job], &mut mac);
+        self.tag_matches(bytes, &mac[0])
+    }
+
     /// The text to run counter mode over, if any.
     #[inline(always)]
     pub(super) fn ctr_job<'b>(
@@ -112,6 +127,20 @@ impl Attempt<'_> {
         let key = session.cipher.as_ref().filter(|_| self.is_encrypted())?;
         let data = bytes.get_mut(self.clear.header_len..self.layout.text_end)?;
         Some(CtrJob { key, iv: session.counter_block(self.clear.ssrc.0, index), data })
+    }
+
+    /// Runs counter mode over the text, if there is any.
+    #[inline]
+    pub(super) fn decrypt(
+        &self,
+        backend: Backend,
+        session: &SessionKeys,
+        index: PacketIndex,
+        bytes: &mut [u8],
+    ) {
+        if let Some(job) = self.ctr_job(session, index, bytes) {
+            ctr_batch(backend, &mut [job]);
+        }
     }
 
     /// Associated data, text, and tag of an AEAD packet (RFC 7714 §8.2, §9.2, §9.3).
@@ -133,6 +162,22 @@ impl Attempt<'_> {
         let clear_len = if self.is_encrypted() { self.clear.header_len } else { head.len() };
         let (aad, data) = head.split_at_mut_checked(clear_len)?;
         Some(GcmJob { key, iv, aad: [aad, e_word], data, tag })
+    }
+
+    /// Opens an AEAD packet; if the tag does not match, it is as it was.
+    #[inline]
+    pub(super) fn open_aead(
+        &self,
+        backend: Backend,
+        session: &SessionKeys,
+        index: PacketIndex,
+        bytes: &mut [u8],
+    ) -> bool {
+        let mut ok = [false];
+        if let Some(job) = self.gcm_job(session, index, bytes) {
+            gcm_open_batch(backend, &mut [job], &mut ok);
+        }
+        ok[0]
     }
 
     /// What is told of it once it is accepted, and to its key.

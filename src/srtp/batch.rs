@@ -11,6 +11,7 @@ use super::{
     kernel::{
         cipher::{CtrJob, GcmJob, ctr_batch, gcm_open_batch},
         hmac::{HmacJob, hmac_batch},
+        prefetch,
     },
     key::Course,
     stream::{Hint, StreamKey},
@@ -29,19 +30,41 @@ impl Unprotector {
     /// not looked at.
     pub fn unprotect_batch(&mut self, batch: &mut [Packet<'_>], verdicts: &mut [Verdict]) {
         self.trials_left = self.limits.roc_trials_per_batch;
-        for (packets, verdicts) in batch.chunks_mut(MAX_BATCH).zip(verdicts.chunks_mut(MAX_BATCH)) {
-            match (packets, verdicts) {
-                ([packet], [verdict, ..]) => *verdict = self.unprotect_one(packet),
-                (packets, verdicts) => self.unprotect_chunk(packets, verdicts),
-            }
+        if let ([packet], [verdict, ..]) = (&mut *batch, &mut *verdicts) {
+            *verdict = self.unprotect_single(packet);
+            return;
         }
+        for (packets, verdicts) in batch.chunks_mut(MAX_BATCH).zip(verdicts.chunks_mut(MAX_BATCH)) {
+            self.unprotect_chunk(packets, verdicts);
+        }
+    }
+
+    /// A batch of one packet: nothing to gather.
+    fn unprotect_single(&mut self, packet: &mut Packet<'_>) -> Verdict {
+        let plain = Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt));
+        let Some(tried) = plain else { return self.unprotect_one(packet) };
+        let Tried { attempt, index, .. } = &tried;
+        let session = attempt.session();
+        let proven = match tried.course {
+            Course::Alone => return self.unprotect_one(packet),
+            Course::Hashed => attempt.verify_hmac(self.backend, session, *index, packet.bytes),
+            Course::Sealed => attempt.open_aead(self.backend, session, *index, packet.bytes),
+        };
+        if !(proven && self.accept(packet, &tried)) {
+            return self.settle_otherwise(packet, &tried, proven);
+        }
+        if tried.course == Course::Hashed {
+            attempt.decrypt(self.backend, session, *index, packet.bytes);
+        }
+        Ok(attempt.opened(*index, false))
     }
 
     fn unprotect_chunk(&mut self, batch: &mut [Packet<'_>], verdicts: &mut [Verdict]) {
         let count = batch.len().min(verdicts.len());
         let (batch, verdicts) = (&mut batch[..count], &mut verdicts[..count]);
         let mut plans = ArrayVec::new();
-        let proofs = self.authenticate(batch, &mut plans, verdicts);
+        let mut proofs = Proofs { macs: [[0; 20]; MAX_BATCH], opened: [false; MAX_BATCH] };
+        self.authenticate(batch, &mut plans, &mut proofs, verdicts);
         self.settle(batch, &plans, &proofs, verdicts);
     }
 
@@ -51,10 +74,20 @@ impl Unprotector {
         &self,
         batch: &mut [Packet<'a>],
         plans: &mut Plans<'a>,
+        proofs: &mut Proofs,
         verdicts: &mut [Verdict],
-    ) -> Proofs {
+    ) {
         let mut jobs = Jobs { hashes: ArrayVec::new(), seals: ArrayVec::new() };
-        for (packet, verdict) in batch.iter_mut().zip(verdicts) {
+        for packet in batch.iter().take(AHEAD) {
+            look_ahead(packet);
+        }
+        let mut rest = batch;
+        for verdict in verdicts {
+            let Some((packet, behind)) = rest.split_first_mut() else { break };
+            rest = behind;
+            if let Some(packet) = rest.get(AHEAD - 1) {
+                look_ahead(packet);
+            }
             match Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt)) {
                 Some(tried) => {
                     jobs.add(&tried, packet.bytes);
@@ -67,12 +100,10 @@ impl Unprotector {
                 }
             }
         }
-        let mut proofs = Proofs { macs: [[0; 20]; MAX_BATCH], opened: [false; MAX_BATCH] };
         let Jobs { hashes, seals } = &mut jobs;
         hmac_batch(self.backend, hashes, &mut proofs.macs[..hashes.len()]);
         let count = seals.len();
         gcm_open_batch(self.backend, seals, &mut proofs.opened[..count]);
-        proofs
     }
 
     /// The plan for a packet of a known stream, whose index is known unless the batch changes it.
@@ -146,7 +177,7 @@ impl Unprotector {
     /// Accepts an authentic packet that goes on with its stream, which most do.
     #[inline(always)]
     fn accept(&mut self, packet: &Packet<'_>, tried: &Tried<'_>) -> bool {
-        let (now, timeout) = (self.now, self.limits.source_timeout);
+        let (now, timeout) = (self.now, &self.limits.source_timeout);
         let stream = self.streams.get_mut(tried.stream, tried.hint);
         stream.is_some_and(|stream| {
             stream
@@ -189,14 +220,24 @@ impl Unprotector {
             Some(placed) => self.commit(attempt, packet, hint, *index, placed?.1)?,
             None => self.commit_first(attempt, packet, *index)?,
         };
-        if tried.course == Course::Hashed
-            && let Some(text) = attempt.ctr_job(attempt.session(), *index, packet.bytes)
-        {
-            ctr_batch(self.backend, &mut [text]);
+        if tried.course == Course::Hashed {
+            attempt.decrypt(self.backend, attempt.session(), *index, packet.bytes);
         }
         Ok(opened)
     }
 }
+
+/// Asks for what will be looked at of a packet first: its header, and the MKI at its end.
+#[inline(always)]
+fn look_ahead(packet: &Packet<'_>) {
+    if let [first, .., last] = &*packet.bytes {
+        prefetch(first);
+        prefetch(last);
+    }
+}
+
+/// Packets between the one that is read and the one that is asked for.
+const AHEAD: usize = 8;
 
 /// What is authenticated together.
 struct Jobs<'a> {

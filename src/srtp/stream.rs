@@ -96,10 +96,10 @@ impl Stream {
         fresh: Fresh,
         source: u32,
         now: u32,
-        source_timeout: Duration,
+        source_timeout: &Duration,
     ) -> Result<(), Reject> {
         if source != self.source {
-            self.change_source(source, now, source_timeout)?;
+            self.change_source(source, now, *source_timeout)?;
         }
         self.window.commit(fresh);
         self.last_seen = now;
@@ -206,11 +206,16 @@ impl StreamTable {
     /// The stream, from where it was found.
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, key: StreamKey, hint: Hint) -> Option<&mut Stream> {
-        let hint = hint.0 as usize;
-        let place = match &self.slots[hint] {
-            Some(stream) if stream.key == key => hint,
-            _ => self.probe(key),
-        };
+        let place = hint.0 as usize;
+        if self.slots.get(place).is_some_and(|slot| slot.as_ref().is_some_and(|s| s.key == key)) {
+            return self.slots[place].as_mut();
+        }
+        self.find_mut(key)
+    }
+
+    #[inline(never)]
+    fn find_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
+        let place = self.probe(key);
         self.slots[place].as_mut()
     }
 

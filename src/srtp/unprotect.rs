@@ -8,12 +8,8 @@ use std::time::Duration;
 use super::{
     attempt::Attempt,
     derived::DerivedKeys,
-    kernel::{
-        Backend,
-        cipher::{ctr_batch, gcm_open_batch},
-        hmac::hmac_batch,
-    },
-    key::{PacketKind, SessionKeys},
+    kernel::Backend,
+    key::PacketKind,
     replay::{Fresh, ReplayWindow},
     ring::KeyRing,
     stream::{Hint, Inserted, SessionId, StreamTable},
@@ -188,10 +184,15 @@ impl Unprotector {
         } else {
             self.derived.get(key, clear.kind, r).ok_or(Reject::Unsupported)?
         };
-        let opened = if session.hmac.is_some() {
-            open_hmac(self.backend, session, attempt, index, bytes)
+        let backend = self.backend;
+        let opened = if session.hmac.is_none() {
+            attempt.open_aead(backend, session, index, bytes)
         } else {
-            open_aead(self.backend, session, attempt, index, bytes)
+            let good = attempt.verify_hmac(backend, session, index, bytes);
+            if good {
+                attempt.decrypt(backend, session, index, bytes);
+            }
+            good
         };
         if opened { Ok(()) } else { Err(Reject::AuthFailed) }
     }
@@ -209,7 +210,7 @@ impl Unprotector {
         let key = attempt.stream(packet.session);
         match self.streams.get_mut(key, hint) {
             Some(stream) => {
-                stream.accept(fresh, packet.source, self.now, self.limits.source_timeout)?;
+                stream.accept(fresh, packet.source, self.now, &self.limits.source_timeout)?;
             }
             // `fresh` came from a look at the stream in this very table.
             None => return self.commit_first(attempt, packet, index),
@@ -233,35 +234,4 @@ impl Unprotector {
         }
         Ok(attempt.opened(index, true))
     }
-}
-
-fn open_hmac(
-    backend: Backend,
-    session: &SessionKeys,
-    attempt: &Attempt<'_>,
-    index: PacketIndex,
-    bytes: &mut [u8],
-) -> bool {
-    let mut mac = [[0; 20]];
-    let Some(job) = attempt.hmac_job(session, index, bytes) else { return false };
-    hmac_batch(backend, &[job], &mut mac);
-    let good = attempt.tag_matches(bytes, &mac[0]);
-    if good && let Some(job) = attempt.ctr_job(session, index, bytes) {
-        ctr_batch(backend, &mut [job]);
-    }
-    good
-}
-
-fn open_aead(
-    backend: Backend,
-    session: &SessionKeys,
-    attempt: &Attempt<'_>,
-    index: PacketIndex,
-    bytes: &mut [u8],
-) -> bool {
-    let mut ok = [false];
-    if let Some(job) = attempt.gcm_job(session, index, bytes) {
-        gcm_open_batch(backend, &mut [job], &mut ok);
-    }
-    ok[0]
 }

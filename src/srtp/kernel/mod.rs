@@ -59,6 +59,11 @@ mod hmac_portable;
 )]
 #[expect(unsafe_code, reason = "calls kernels once they may run")]
 mod hmac_x86;
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "an intrinsic without a safe form")
+)]
+mod prefetch;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD kernel")]
 mod sha1_avx2;
@@ -91,6 +96,7 @@ mod hmac_edges;
 mod hmac_twins;
 
 pub use backend::Backend;
+pub(crate) use prefetch::prefetch;
 
 /// The kernels, for this package's own benches, fuzz targets and tests. Unstable: no version promises it.
 #[cfg(feature = "internals")]
