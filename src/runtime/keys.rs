@@ -126,7 +126,10 @@ impl<F: Fn(Event<'_>)> KeyThread<F> {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.summary.write();
+                    return;
+                }
             }
             let now = Instant::now();
             if now >= next_tick {
@@ -244,6 +247,10 @@ impl Summary {
             return;
         }
         self.next = Some(now + SUMMARY_INTERVAL);
+        self.write();
+    }
+
+    fn write(&mut self) {
         for ((group, reason), (count, first_source)) in std::mem::take(&mut self.refused) {
             let group = group.map(|group| group.0);
             warn!(group, %reason, count, %first_source, "key messages refused");
