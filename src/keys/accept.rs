@@ -37,6 +37,13 @@ pub(super) fn mtk_message_has_no_rand(message: &Message<'_>) -> Result<(), Rejec
     if message.rand().is_none() { Ok(()) } else { Err(Reject::MikeyMalformed) }
 }
 
+/// An MSK message carries the RAND that its MSK is bound to, of 16 octets or more.
+//= TS 33.246 §6.4.5.1
+pub(super) fn msk_message_has_a_rand<'a>(message: &Message<'a>) -> Result<&'a [u8], Reject> {
+    let rand = message.rand().filter(|rand| Msk::RAND_LEN.contains(&rand.len()));
+    rand.ok_or(Reject::MikeyMalformed)
+}
+
 /// A message has counter and KEMAC.
 //= TS 33.246 §6.4.5: T is a COUNTER in every message of MBMS
 pub(super) fn message_is_complete<'a>(message: &Message<'a>) -> Result<(u32, Kemac<'a>), Reject> {
@@ -57,7 +64,7 @@ pub(super) fn key_data_is_one_msk(key_data: &[u8], rand: &[u8]) -> Result<(Msk, 
     let Validity::Interval { from, to } = key.validity else { return Err(Reject::BadKeyData) };
     let low = u16::try_from(bound(from)?).map_err(|_| Reject::BadKeyData)?;
     let high = u16::try_from(bound(to)?).unwrap_or(u16::MAX);
-    if !(16..=32).contains(&key.key.len()) {
+    if !Msk::KEY_LEN.contains(&key.key.len()) {
         return Err(Reject::BadKeyData);
     }
     let msk = Msk { key: SecretBytes::new(key.key), rand: rand.to_vec() };

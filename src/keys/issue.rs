@@ -63,14 +63,19 @@ pub struct MtkIssue<'a> {
     pub mtk: &'a Mtk,
 }
 
-/// Encodes, encrypts and authenticates an MSK message under the client's MUK.
+/// Encodes, encrypts and authenticates an MSK message under the client's MUK. An interval that ends
+/// before it starts revokes the MSK.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the MSK is shorter than 16 or longer than 32 octets, or a part is too long
-/// for its field.
+/// [`Error::Invalid`] if no client would accept or understand the message: an MSK, RAND or identity of
+/// the wrong length, Key Number 0, a profile or a map that the message cannot express.
 pub fn seal_msk(issue: &MskIssue<'_>, muk: &Muk) -> Result<Vec<u8>, Error> {
-    if !(16..=32).contains(&issue.msk.key.len()) {
-        return Err(Error::invalid("an MSK has 16 to 32 octets"));
+    check_msk(issue.msk_id, issue.msk)?;
+    if let Some(stray) = issue.sessions.iter().find(|session| session.policy != POLICY) {
+        let (ssrc, policy) = (stray.ssrc, stray.policy);
+        return Err(Error::invalid(format!(
+            "stream {ssrc} refers to policy {policy}, not {POLICY}"
+        )));
     }
     let records: Vec<_> = issue
         .sessions
@@ -83,8 +88,8 @@ pub fn seal_msk(issue: &MskIssue<'_>, muk: &Muk) -> Result<Vec<u8>, Error> {
         encoder.sdp_ids(protocols);
     }
     encoder.timestamp(Timestamp::Counter(issue.counter)).rand(&issue.msk.rand);
-    identities(&mut encoder, issue.muk_id);
-    policy::write(&mut encoder, 0, &issue.profile);
+    identities(&mut encoder, issue.muk_id)?;
+    policy::write(&mut encoder, POLICY, &issue.profile)?;
     //= K3: SEQl and SEQu are emitted with two octets
     let (from, to) = (issue.interval.low.0.to_be_bytes(), issue.interval.high.0.to_be_bytes());
     let validity = Validity::Interval { from: &from, to: &to };
@@ -99,7 +104,7 @@ pub fn seal_msk(issue: &MskIssue<'_>, muk: &Muk) -> Result<Vec<u8>, Error> {
 /// no key data (K4).
 ///
 /// # Errors
-/// [`Error::Invalid`] if a part is too long for its field.
+/// [`Error::Invalid`] if RAND or an identity has the wrong length.
 pub fn seal_solicited_pull(
     domain: KeyDomainId,
     key_group: u16,
@@ -108,11 +113,12 @@ pub fn seal_solicited_pull(
     muk: &Muk,
     rand: &[u8],
 ) -> Result<Vec<u8>, Error> {
+    check_rand(rand)?;
     let csb = CsbId(0);
     let mut encoder = msk_header(csb, false, CsIdMapFields::Empty);
     encoder.key_ids(domain, MskId { group: key_group, number: 0 }, None);
     encoder.timestamp(Timestamp::Counter(counter)).rand(rand);
-    identities(&mut encoder, muk_id);
+    identities(&mut encoder, muk_id)?;
     let keys = MessageKeys::derive(muk.0.expose(), rand, csb, Algorithms::MBMS)?;
     finish(encoder, &keys, counter, Zeroizing::new(Vec::new()))
 }
@@ -120,16 +126,22 @@ pub fn seal_solicited_pull(
 /// Encodes, encrypts and authenticates an MTK message under the MSK.
 ///
 /// # Errors
-/// [`Error::Invalid`] if a part is too long for its field or the MSK is empty.
+/// [`Error::Invalid`] if no client would accept the message: an MSK or RAND of the wrong length, Key
+/// Number 0, an empty MTK or salt.
 pub fn seal_mtk(issue: &MtkIssue<'_>) -> Result<Vec<u8>, Error> {
+    check_msk(issue.msk_id, issue.msk)?;
+    let mtk = issue.mtk;
+    if mtk.key.is_empty() || mtk.salt.as_ref().is_some_and(SecretBytes::is_empty) {
+        return Err(Error::invalid("an MTK has a key, and a salt of some octets or none at all"));
+    }
     let header = HeaderFields { csb: issue.csb, ..HeaderFields::default() };
     let mut encoder = Encoder::new(&header);
     encoder.key_ids(issue.domain, issue.msk_id, Some(issue.mtk_id));
     encoder.timestamp(Timestamp::Counter(issue.counter));
-    let salt = issue.mtk.salt.as_ref().map(SecretBytes::expose);
+    let salt = mtk.salt.as_ref().map(SecretBytes::expose);
     //= K13: TEK+SALT for streaming
     let key_type = if salt.is_some() { KeyType::TEK_SALT } else { KeyType::TEK };
-    let key = issue.mtk.key.expose();
+    let key = mtk.key.expose();
     let key_data = KeyData { key_type, key, salt, validity: Validity::Always }.encode()?;
     let Msk { key, rand } = issue.msk;
     //= TS 33.246 §6.4.5.3: the RAND is that of the MSK message
@@ -162,20 +174,11 @@ pub fn open_verification(
     }
     let algorithms = Algorithms { prf: header.prf, mac: verification.auth_alg, ..Algorithms::MBMS };
     let keys = MessageKeys::derive(muk.0.expose(), msk_message_rand, header.csb, algorithms)?;
-    let covered = verified_pieces(message.without_mac(), muk_id, counter);
-    keys.verify(&covered.each_ref().map(|piece| &**piece), verification.mac)?;
+    //= RFC 3830 §5.2, M5: behind the message itself IDi, IDr and T are covered, sent or not
+    let (idi, idr) = (muk_id.idi.as_bytes(), muk_id.idr.as_bytes());
+    let covered = [message.without_mac(), idi, idr, &counter.to_be_bytes()];
+    keys.verify(&covered, verification.mac)?;
     Ok(counter)
-}
-
-/// What the MAC of a verification message covers: the message without its MAC, the identities, and
-/// the counter it repeats (RFC 3830 §5.2; M5).
-pub(super) fn verified_pieces(message: &[u8], muk_id: &MukId, counter: u32) -> [Vec<u8>; 4] {
-    [
-        message.to_vec(),
-        muk_id.idi.as_bytes().to_vec(),
-        muk_id.idr.as_bytes().to_vec(),
-        counter.to_be_bytes().to_vec(),
-    ]
 }
 
 fn msk_header(csb: CsbId, verify: bool, map: CsIdMapFields<'_>) -> Encoder {
@@ -183,8 +186,30 @@ fn msk_header(csb: CsbId, verify: bool, map: CsIdMapFields<'_>) -> Encoder {
 }
 
 /// IDi and IDr (K15: an URI and a NAI).
-fn identities(encoder: &mut Encoder, muk_id: &MukId) {
+fn identities(encoder: &mut Encoder, muk_id: &MukId) -> Result<(), Error> {
+    if muk_id.idi.is_empty() || muk_id.idr.is_empty() {
+        return Err(Error::invalid("an MSK message needs both identities, IDi and IDr"));
+    }
     encoder.id(IdType::URI, muk_id.idi.as_bytes()).id(IdType::NAI, muk_id.idr.as_bytes());
+    Ok(())
+}
+
+fn check_msk(id: MskId, msk: &Msk) -> Result<(), Error> {
+    if id.number == 0 {
+        return Err(Error::invalid(format!("MSK {id}: Key Number 0 is no key")));
+    }
+    if !Msk::KEY_LEN.contains(&msk.key.len()) {
+        let len = msk.key.len();
+        return Err(Error::invalid(format!("MSK {id} has {len} octets; it needs 16 to 32")));
+    }
+    check_rand(&msk.rand)
+}
+
+fn check_rand(rand: &[u8]) -> Result<(), Error> {
+    if Msk::RAND_LEN.contains(&rand.len()) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("a RAND of {} octets; it needs 16 to 255", rand.len())))
 }
 
 /// Encrypts the key data into KEMAC and appends the MAC.
@@ -202,3 +227,6 @@ fn finish(
     message.extend(mac);
     Ok(message)
 }
+
+/// Number of the one policy of a message.
+const POLICY: u8 = 0;

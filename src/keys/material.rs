@@ -1,5 +1,7 @@
 //! The three keys of the ladder and what travels beside them.
 
+use std::ops::RangeInclusive;
+
 use crate::{
     ids::{MtkId, Roc, Ssrc},
     secret::{Secret, SecretBytes},
@@ -25,6 +27,13 @@ pub struct Msk {
     pub key: SecretBytes,
     /// RAND of the MSK message, the same for every member and every redelivery.
     pub rand: Vec<u8>,
+}
+
+impl Msk {
+    /// Octets of the key: 16 in MBMS, up to 32 are taken.
+    pub(super) const KEY_LEN: RangeInclusive<usize> = 16..=32;
+    /// Octets of the RAND; the most is what its length octet can tell (RFC 3830 §6.11).
+    pub(super) const RAND_LEN: RangeInclusive<usize> = 16..=255;
 }
 
 /// MBMS traffic key: an SRTP master key and salt.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    CryptoSession, MukId, gba,
-    issue::verified_pieces,
-    policy,
+    CryptoSession, MukId, gba, policy,
     protection::{Algorithms, MessageKeys},
 };
 use crate::{
@@ -50,9 +48,13 @@ pub(super) fn profile_and_sessions(
             .iter()
             .map(|r| CryptoSession { policy: r.policy, ssrc: r.ssrc, roc: r.roc })
             .collect(),
-        CsIdMap::Empty => Arc::default(),
+        //= RFC 4563 §5: the empty map is for download, where nothing of SRTP applies
         _ => return Err(Reject::MikeyUnsupported),
     };
+    let is_given = |number| message.policies().any(|policy| policy.number == number);
+    if message.policies().next().is_some() && !sessions.iter().all(|s| is_given(s.policy)) {
+        return Err(Reject::MikeyMalformed);
+    }
     let mut chosen = None;
     for policy in message.policies() {
         let used = sessions.is_empty() || sessions.iter().any(|s| s.policy == policy.number);
@@ -72,7 +74,6 @@ pub(super) fn profile_and_sessions(
 /// The answer to an MSK message with the V flag (RFC 3830 §5.2, §6.9).
 pub(super) fn verification_message(
     message: &Message<'_>,
-    id: &MukId,
     counter: u32,
     keys: &MessageKeys,
 ) -> Result<Vec<u8>, Reject> {
@@ -89,12 +90,14 @@ pub(super) fn verification_message(
         csb: header.csb,
         map,
     });
-    let idr = message.second_id().map_or(&[][..], |idr| idr.data);
+    //= RFC 3830 §5.2: the identities as the payloads carry them, whatever key they select
+    let idi = message.first_id().map_or(&[][..], |id| id.data);
+    let idr = message.second_id().map_or(&[][..], |id| id.data);
     encoder.timestamp(Timestamp::Counter(counter)).id(IdType::NAI, idr);
     let mac_alg = message.kemac().map_or(MacAlg::HMAC_SHA_1_160, |kemac| kemac.mac_alg);
     encoder.verification(mac_alg);
     let mut answer = encoder.finish().map_err(|_| Reject::MikeyMalformed)?;
-    let pieces = verified_pieces(&answer, id, counter);
-    answer.extend(keys.mac(&pieces.each_ref().map(|piece| &**piece)));
+    let mac = keys.mac(&[&answer, idi, idr, &counter.to_be_bytes()]);
+    answer.extend(mac);
     Ok(answer)
 }

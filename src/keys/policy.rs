@@ -2,13 +2,42 @@
 //! RFC 7714 §14.3).
 
 use crate::{
-    Reject,
+    Error, Reject,
     srtp::{Cipher, Profile, Rcc, RccMode},
-    wire::mikey::{Encoder, ProtType, SecurityPolicy, SrtpAuth, SrtpEncr, SrtpParam},
+    wire::mikey::{
+        CsIdMapFields, Encoder, HeaderFields, Message, ProtType, SecurityPolicy, SrtpAuth,
+        SrtpEncr, SrtpParam,
+    },
 };
 
 /// Appends the profile as policy `number`.
-pub(super) fn write(encoder: &mut Encoder, number: u8, profile: &Profile) {
+///
+/// # Errors
+/// [`Error::Invalid`] for a profile that [`read`] would not give back: its receivers would expect other
+/// packets than its senders make.
+pub(super) fn write(encoder: &mut Encoder, number: u8, profile: &Profile) -> Result<(), Error> {
+    let params = params(profile);
+    let params: Vec<_> = params.iter().map(|(kind, value)| (*kind, value.as_slice())).collect();
+    let map = CsIdMapFields::SrtpId(&[]);
+    let mut probe = Encoder::new(&HeaderFields { map, ..HeaderFields::default() });
+    probe.srtp_policy(number, &params);
+    let probe = probe.finish()?;
+    let policy = Message::parse(&probe).ok().and_then(|message| message.policies().next());
+    // Without a cipher there is nothing to switch on or off.
+    let encrypts = profile.cipher != Cipher::Null;
+    let expressed = Profile {
+        encrypt_srtp: profile.encrypt_srtp && encrypts,
+        encrypt_srtcp: profile.encrypt_srtcp && encrypts,
+        ..*profile
+    };
+    if policy.and_then(|policy| read(&policy).ok()) != Some(expressed) {
+        return Err(Error::invalid(format!("an MSK message cannot express {profile:?}")));
+    }
+    encoder.srtp_policy(number, &params);
+    Ok(())
+}
+
+fn params(profile: &Profile) -> Vec<(SrtpParam, Vec<u8>)> {
     let aead = profile.cipher.is_aead();
     let algorithm = match profile.cipher {
         Cipher::Null => SrtpEncr::NULL,
@@ -31,9 +60,9 @@ pub(super) fn write(encoder: &mut Encoder, number: u8, profile: &Profile) {
     if aead {
         params.push((SrtpParam::AEAD_TAG_LEN, vec![octet(profile.aead_tag_len())]));
     } else {
-        params.push((SrtpParam::AUTH_KEY_LEN, vec![AUTH_KEY_LEN]));
+        params.push((SrtpParam::AUTH_KEY_LEN, vec![octet(AUTH_KEY_LEN as usize)]));
         params.push((SrtpParam::TAG_LEN, vec![profile.srtp_tag_len]));
-        if profile.srtcp_tag_len != profile.srtp_tag_len {
+        if profile.srtcp_tag_len != profile.srtp_tag_len || profile.srtcp_tag_len < 10 {
             params.push((SrtpParam::SRTCP_TAG_LEN, vec![profile.srtcp_tag_len]));
         }
     }
@@ -47,8 +76,7 @@ pub(super) fn write(encoder: &mut Encoder, number: u8, profile: &Profile) {
         params.push((SrtpParam::SRTP_AUTH_ALG, vec![mode.0]));
         params.push((SrtpParam::SRTP_TAG_LEN, vec![profile.srtp_tag_len]));
     }
-    let params: Vec<_> = params.iter().map(|(kind, value)| (*kind, value.as_slice())).collect();
-    encoder.srtp_policy(number, &params);
+    params
 }
 
 /// Reads the profile of a policy; absent parameters have the defaults of RFC 3711 §8.2.
@@ -56,8 +84,10 @@ pub(super) fn write(encoder: &mut Encoder, number: u8, profile: &Profile) {
 /// # Errors
 /// [`Reject::MikeyUnsupported`] for parameters that no profile expresses.
 pub(super) fn read(policy: &SecurityPolicy<'_>) -> Result<Profile, Reject> {
-    if policy.prot_type != ProtType::SRTP {
-        return Err(Reject::MikeyUnsupported);
+    // A parameter nobody here knows could change what packets look like.
+    let known = policy.params().all(|param| param.kind.name().is_some());
+    if policy.prot_type != ProtType::SRTP || !known {
+        return Err(UNSUPPORTED);
     }
     let number = |kind, default| policy.param(kind).unwrap_or(default);
     let octet = |kind, default| u8::try_from(number(kind, default)).map_err(|_| UNSUPPORTED);
@@ -65,8 +95,10 @@ pub(super) fn read(policy: &SecurityPolicy<'_>) -> Result<Profile, Reject> {
         cipher(octet(SrtpParam::ENCRYPTION_ALG, 1)?, number(SrtpParam::ENCRYPTION_KEY_LEN, 16))?;
     let salt_len = number(SrtpParam::SALT_LEN, cipher.salt_len() as u32);
     if number(SrtpParam::PRF, 0) != 0
+        || number(SrtpParam::FEC_ORDER, 0) != 0
         || number(SrtpParam::PREFIX_LEN, 0) != 0
-        || number(SrtpParam::AUTH_KEY_LEN, AUTH_KEY_LEN.into()) != u32::from(AUTH_KEY_LEN)
+        || AUTH_KEY_LENS.iter().any(|kind| number(*kind, AUTH_KEY_LEN) != AUTH_KEY_LEN)
+        || SWITCHES.iter().any(|kind| number(*kind, 1) > 1)
         || number(SrtpParam::AEAD_TAG_LEN, 16) != 16
         || !(salt_len == 14 || salt_len == cipher.salt_len() as u32)
     {
@@ -92,6 +124,12 @@ pub(super) fn read(policy: &SecurityPolicy<'_>) -> Result<Profile, Reject> {
         profile.srtp_tag_len = octet(SrtpParam::SRTP_TAG_LEN, tag_len)?;
     }
     if !cipher.is_aead() {
+        //= RFC 4771 §2, RFC 3711 §3.4: SRTCP never uses RCC, and is always authenticated
+        let is_null = policy.param(SrtpParam::AUTH_ALG) == Some(SrtpAuth::NULL.0.into());
+        let absent = if is_null { SrtpAuth::NULL } else { SrtpAuth::HMAC_SHA_1 };
+        if octet(SrtpParam::SRTCP_AUTH_ALG, absent.0.into())? != SrtpAuth::HMAC_SHA_1.0 {
+            return Err(UNSUPPORTED);
+        }
         //= RFC 3711 §5.2: SRTCP keeps 80 bits unless its own parameter says otherwise
         profile.srtcp_tag_len = octet(SrtpParam::SRTCP_TAG_LEN, tag_len.max(10))?;
     }
@@ -101,7 +139,7 @@ pub(super) fn read(policy: &SecurityPolicy<'_>) -> Result<Profile, Reject> {
 
 fn cipher(algorithm: u8, key_len: u32) -> Result<Cipher, Reject> {
     match (SrtpEncr(algorithm), key_len) {
-        (SrtpEncr::NULL, _) => Ok(Cipher::Null),
+        (SrtpEncr::NULL, 16) => Ok(Cipher::Null),
         (SrtpEncr::AES_CM, 16) => Ok(Cipher::AesCm128),
         (SrtpEncr::AES_CM, 24) => Ok(Cipher::AesCm192),
         (SrtpEncr::AES_CM, 32) => Ok(Cipher::AesCm256),
@@ -130,20 +168,25 @@ fn shortest(kdr: u32) -> Vec<u8> {
     octets.get(zeros..).unwrap_or_default().to_vec()
 }
 
-const AUTH_KEY_LEN: u8 = 20;
+const AUTH_KEY_LEN: u32 = 20;
+const AUTH_KEY_LENS: [SrtpParam; 3] =
+    [SrtpParam::AUTH_KEY_LEN, SrtpParam::SRTP_AUTH_KEY_LEN, SrtpParam::SRTCP_AUTH_KEY_LEN];
+/// Parameters that are 0 or 1.
+const SWITCHES: [SrtpParam; 3] =
+    [SrtpParam::SRTP_ENCRYPTION, SrtpParam::SRTCP_ENCRYPTION, SrtpParam::SRTP_AUTH];
 const UNSUPPORTED: Reject = Reject::MikeyUnsupported;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::{Roc, Ssrc};
-    use crate::wire::mikey::{CsIdMapFields, HeaderFields, Message, SrtpIdRecord};
+    use crate::wire::mikey::SrtpIdRecord;
 
     fn there_and_back(profile: &Profile) -> Result<Profile, Reject> {
         let records = [SrtpIdRecord { policy: 3, ssrc: Ssrc(0), roc: Roc(0) }];
         let map = CsIdMapFields::SrtpId(&records);
         let mut encoder = Encoder::new(&HeaderFields { map, ..HeaderFields::default() });
-        write(&mut encoder, 3, profile);
+        write(&mut encoder, 3, profile).unwrap();
         let octets = encoder.finish().unwrap();
         let message = Message::parse(&octets).unwrap();
         let policy = message.policies().next().unwrap();
@@ -158,6 +201,14 @@ mod tests {
                 let profile = profile.with_kdr(kdr);
                 assert_eq!(there_and_back(&profile), Ok(profile), "{name}");
             }
+        }
+        for profile in [
+            Profile { srtp_tag_len: 0, ..Profile::default() },
+            Profile { srtp_tag_len: 4, srtcp_tag_len: 4, ..Profile::default() },
+            Profile { encrypt_srtp: false, ..Profile::default() },
+            Profile { encrypt_srtcp: false, ..Profile::AEAD_AES_256_GCM },
+        ] {
+            assert_eq!(there_and_back(&profile), Ok(profile));
         }
         for (mode, srtp_tag_len) in [(RccMode::M1, 14), (RccMode::M2, 14), (RccMode::M3, 4)] {
             let rcc = Some(Rcc { mode, rate: 300 });
@@ -187,8 +238,33 @@ mod tests {
             (SrtpParam::SALT_LEN, 8),
             (SrtpParam::PRF, 1),
             (SrtpParam::KDR, 3),
+            (SrtpParam::AUTH_ALG, 0),
+            (SrtpParam::AUTH_ALG, 5),
+            (SrtpParam::SRTP_AUTH_KEY_LEN, 16),
+            (SrtpParam::SRTCP_AUTH_KEY_LEN, 16),
+            (SrtpParam::SRTCP_AUTH_ALG, 0),
+            (SrtpParam::SRTCP_AUTH_ALG, 2),
+            (SrtpParam::FEC_ORDER, 1),
+            (SrtpParam::PREFIX_LEN, 4),
+            (SrtpParam::SRTP_ENCRYPTION, 2),
+            (SrtpParam::TAG_LEN, 21),
+            (SrtpParam::AEAD_TAG_LEN, 8),
+            (SrtpParam(21), 0),
         ] {
             assert_eq!(policy(&[(kind, &[value])]), Err(UNSUPPORTED), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_receivers_would_read_as_another_is_not_written() {
+        for profile in [
+            Profile::default().with_mki_len(4),
+            Profile::default().with_kdr(3),
+            Profile { srtcp_tag_len: 10, ..Profile::AEAD_AES_128_GCM },
+        ] {
+            let mut encoder = Encoder::new(&HeaderFields::default());
+            let error = write(&mut encoder, 0, &profile).unwrap_err().to_string();
+            assert!(error.contains("cannot express"), "{error}");
         }
     }
 }

@@ -91,16 +91,17 @@ impl MessageKeys {
     /// Encrypts or decrypts key data in place.
     pub(crate) fn crypt(&self, timestamp: Timestamp, data: &mut [u8]) {
         //= RFC 3830 §4.2.3: IV = (salt_key XOR (0x0000 || CSB ID || T)) || 0x0000
-        let mut iv = [0; 16];
+        let mut iv = Zeroizing::new([0; 16]);
         iv[2..6].copy_from_slice(&self.csb.0.to_be_bytes());
         iv[6..14].copy_from_slice(&timestamp.widened().to_be_bytes());
         iv.iter_mut().zip(self.salt).for_each(|(octet, salt)| *octet ^= salt);
         // `derive` made the keys of one of these lengths.
-        if let Ok(mut cipher) = ctr::Ctr128BE::<aes::Aes128>::new_from_slices(&self.encryption, &iv)
+        if let Ok(mut cipher) =
+            ctr::Ctr128BE::<aes::Aes128>::new_from_slices(&self.encryption, &*iv)
         {
             cipher.apply_keystream(data);
         } else if let Ok(mut cipher) =
-            ctr::Ctr128BE::<aes::Aes256>::new_from_slices(&self.encryption, &iv)
+            ctr::Ctr128BE::<aes::Aes256>::new_from_slices(&self.encryption, &*iv)
         {
             cipher.apply_keystream(data);
         }

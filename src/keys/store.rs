@@ -15,7 +15,8 @@ use super::{
     CryptoSession, Interval, Msk, Muk, MukId,
     accept::{
         counter_is_newer, interval_revokes, key_data_is_one_msk, key_data_is_one_mtk,
-        message_is_complete, mtk_id_is_in_interval, mtk_id_is_newer, mtk_message_has_no_rand,
+        message_is_complete, msk_message_has_a_rand, mtk_id_is_in_interval, mtk_id_is_newer,
+        mtk_message_has_no_rand,
     },
     message::{algorithms, muk_id, named_msk, profile_and_sessions, verification_message},
     outcome::{HeldMsk, MskAccepted, MtkAccepted, Outcome},
@@ -193,7 +194,7 @@ impl KeyStore {
         msk_id: MskId,
     ) -> Result<Outcome, Reject> {
         let (counter, kemac) = message_is_complete(message)?;
-        let rand = message.rand().ok_or(Reject::MikeyMalformed)?;
+        let rand = msk_message_has_a_rand(message)?;
         let id = muk_id(message)?;
         let held = self.muks.get_mut(&id).ok_or(Reject::UnknownMuk)?;
         let keys = held.authenticate(message, &kemac, counter, rand)?;
@@ -205,7 +206,7 @@ impl KeyStore {
         }
         let (msk, interval) = key_data_is_one_msk(&key_data, rand)?;
         let verification =
-            message.header().verify.then(|| verification_message(message, &id, counter, &keys));
+            message.header().verify.then(|| verification_message(message, counter, &keys));
         let verification = verification.transpose()?;
         if interval_revokes(interval) {
             self.remove_msk(domain, msk_id);
@@ -250,17 +251,17 @@ impl KeyStore {
             return Err(Reject::KeyLimit);
         }
         let group = self.msks.entry(place).or_default();
-        if let Some(held) = group.iter_mut().find(|held| held.msk_id == entry.msk_id) {
-            let same = held.msk.key.same_as(&entry.msk.key) && held.msk.rand == entry.msk.rand;
-            if same {
+        if let Some(at) = group.iter().position(|held| held.msk_id == entry.msk_id) {
+            let held = &mut group[at];
+            if held.msk.key.same_as(&entry.msk.key) && held.msk.rand == entry.msk.rand {
                 //= TS 33.246 §6.5.3, K21: the interval is new, counters stay as they are
                 held.interval = entry.interval;
                 held.profile = entry.profile;
                 held.sessions = entry.sessions;
-            } else {
-                *held = entry;
+                return Ok((None, true));
             }
-            return Ok((None, same));
+            // Another key under the identifier replaces the entry whole: it arrives now.
+            group.remove(at);
         }
         //= TS 33.246 §6.3.2.1: at most two MSKs a group, the older one makes room
         let evicted = (group.len() >= MSKS_PER_GROUP).then(|| group.remove(0).msk_id);

@@ -1,5 +1,7 @@
 //! Key messages from the issuing side to the receiving side, in memory.
 
+mod refusals;
+
 use super::{
     issue::{MskIssue, MtkIssue, open_verification, seal_msk, seal_mtk, seal_solicited_pull},
     *,
@@ -13,6 +15,7 @@ use crate::{
 
 const DOMAIN: KeyDomainId = KeyDomainId([0x00, 0xf1, 0x10]);
 const ID: MskId = MskId { group: 7, number: 1 };
+const ANY_STREAM: &[CryptoSession] = &[CryptoSession { policy: 0, ssrc: Ssrc(0), roc: Roc(0) }];
 
 fn muk_id() -> MukId {
     MukId { idi: "bmsc.example.com".into(), idr: "b-tid@bsf.example.com".into() }
@@ -26,23 +29,26 @@ fn msk(octet: u8) -> Msk {
     Msk { key: SecretBytes::new(&[octet; 16]), rand: vec![octet; 16] }
 }
 
-/// An MSK message for the usual client; the test changes what it is about.
-fn msk_message(under: &Muk, change: impl FnOnce(&mut MskIssue<'_>)) -> Vec<u8> {
-    let (id, msk) = (muk_id(), msk(3));
-    let sessions = [CryptoSession { policy: 0, ssrc: Ssrc(0), roc: Roc(0) }];
-    let mut issue = MskIssue {
+/// The usual MSK message; a test says what is different in its own.
+fn issue<'a>(muk_id: &'a MukId, msk: &'a Msk) -> MskIssue<'a> {
+    MskIssue {
         domain: DOMAIN,
         msk_id: ID,
-        msk: &msk,
+        msk,
         interval: Interval { low: MtkId(1), high: MtkId(0xffff) },
         counter: 1,
         csb: CsbId(0),
-        muk_id: &id,
+        muk_id,
         verify: false,
         profile: Profile::default(),
-        sessions: &sessions,
+        sessions: ANY_STREAM,
         sdp_ids: None,
-    };
+    }
+}
+
+fn msk_message(under: &Muk, change: impl FnOnce(&mut MskIssue<'_>)) -> Vec<u8> {
+    let (id, msk) = (muk_id(), msk(3));
+    let mut issue = issue(&id, &msk);
     change(&mut issue);
     seal_msk(&issue, under).unwrap()
 }
@@ -129,23 +135,7 @@ fn a_message_under_another_muk_or_for_another_client_moves_nothing() {
     let mut store = store();
     assert_eq!(refused(&mut store, &msk_message(&muk(2), |_| {})), Reject::KeyAuthFailed);
     let other = MukId { idr: "other@bsf.example.com".into(), ..muk_id() };
-    let message = {
-        let (msk, sessions) = (msk(3), []);
-        let issue = MskIssue {
-            domain: DOMAIN,
-            msk_id: ID,
-            msk: &msk,
-            interval: Interval { low: MtkId(1), high: MtkId(9) },
-            counter: 1,
-            csb: CsbId(0),
-            muk_id: &other,
-            verify: false,
-            profile: Profile::default(),
-            sessions: &sessions,
-            sdp_ids: None,
-        };
-        seal_msk(&issue, &muk(1)).unwrap()
-    };
+    let message = seal_msk(&issue(&other, &msk(3)), &muk(1)).unwrap();
     assert_eq!(refused(&mut store, &message), Reject::UnknownMuk);
 }
 
@@ -204,26 +194,31 @@ fn a_redelivered_msk_keeps_its_counters_and_takes_the_new_interval() {
     let held = store.msks().next().unwrap();
     assert_eq!((held.last_mtk, held.counter), (Some(MtkId(8)), Some(5)));
     assert_eq!(held.interval.high, MtkId(50));
-    let other = msk(4);
-    let replaced = {
-        let id = muk_id();
-        let issue = MskIssue {
-            domain: DOMAIN,
-            msk_id: ID,
-            msk: &other,
-            interval: Interval { low: MtkId(1), high: MtkId(50) },
-            counter: 3,
-            csb: CsbId(0),
-            muk_id: &id,
-            verify: false,
-            profile: Profile::default(),
-            sessions: &[],
-            sdp_ids: None,
-        };
-        seal_msk(&issue, &muk(1)).unwrap()
-    };
+    let (id, other) = (muk_id(), msk(4));
+    let replaced = seal_msk(&MskIssue { counter: 3, ..issue(&id, &other) }, &muk(1)).unwrap();
     store.receive(&replaced).unwrap();
     assert_eq!(store.msks().next().unwrap().last_mtk, None);
+}
+
+#[test]
+fn a_replaced_msk_is_the_newest_of_its_group_and_a_redelivered_one_keeps_its_age() {
+    for (octet, evicted) in [(4, MskId { number: 2, ..ID }), (3, ID)] {
+        let mut store = store_with_msk();
+        let id = muk_id();
+        let mut deliver = |counter, number, octet| {
+            let msk = msk(octet);
+            let msk_id = MskId { number, ..ID };
+            let issue = MskIssue { counter, msk_id, ..issue(&id, &msk) };
+            match store.receive(&seal_msk(&issue, &muk(1)).unwrap()).unwrap() {
+                Outcome::Msk(accepted) => accepted.evicted,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(deliver(2, 2, 3), None);
+        // The first MSK once more: another key under its identifier, or the same.
+        assert_eq!(deliver(3, 1, octet), None);
+        assert_eq!(deliver(4, 3, 3), Some(evicted));
+    }
 }
 
 #[test]
@@ -245,17 +240,6 @@ fn a_solicited_pull_asks_for_the_group() {
     let outcome = store.receive(&message).unwrap();
     assert!(matches!(outcome, Outcome::MskRequested { key_group: 7, .. }));
     assert_eq!(refused(&mut store, &message), Reject::KeyReplayed);
-}
-
-#[test]
-fn the_former_muk_serves_until_the_new_one_is_used() {
-    let mut store = store();
-    store.receive(&msk_message(&muk(1), |_| {})).unwrap();
-    store.insert_muk(muk_id(), muk(2)).unwrap();
-    store.receive(&msk_message(&muk(1), |issue| issue.counter = 2)).unwrap();
-    store.receive(&msk_message(&muk(2), |issue| issue.counter = 1)).unwrap();
-    let old = msk_message(&muk(1), |issue| issue.counter = 3);
-    assert_eq!(refused(&mut store, &old), Reject::KeyAuthFailed);
 }
 
 #[test]
