@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use subtle::ConstantTimeEq;
+
 use crate::{
     ids::{MtkId, Roc, Ssrc},
     secret::{Secret, SecretBytes},
@@ -10,6 +12,13 @@ use crate::{
 /// MBMS user key: one per client and key server, 32 octets (TS 33.246 §6.1).
 #[derive(Debug)]
 pub struct Muk(pub Secret<32>);
+
+impl Muk {
+    /// Constant-time comparison.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.0.expose().ct_eq(other.0.expose()).into()
+    }
+}
 
 /// The identities that select a MUK: IDi names the server, IDr the client (TS 31.102 §4.2.81).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

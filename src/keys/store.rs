@@ -90,7 +90,8 @@ impl KeyStore {
     }
 
     /// Adds a client key. One that replaces another leaves it in place until the first message
-    /// under the new key verifies (K23).
+    /// under the new key verifies (K23). The same key once more, from a file read again, changes
+    /// nothing: its counter goes on.
     ///
     /// # Errors
     /// [`Error::Invalid`] if an identity is empty or [`KeyLimits::muks`] is reached.
@@ -98,11 +99,19 @@ impl KeyStore {
         if id.idi.is_empty() || id.idr.is_empty() {
             return Err(Error::invalid("a MUK needs both identities, IDi and IDr"));
         }
-        let former = self.muks.remove(&id).map(|held| held.current);
-        if former.is_none() && self.muks.len() >= self.limits.muks {
+        //= K15: the Ua security protocol identifier behind the FQDN makes no other server of it
+        let id = match id.idi.strip_suffix(UA_MBMS_TEXT) {
+            Some(fqdn) => MukId { idi: fqdn.to_owned(), ..id },
+            None => id,
+        };
+        if let Some(held) = self.muks.get_mut(&id) {
+            held.replace(muk);
+            return Ok(());
+        }
+        if self.muks.len() >= self.limits.muks {
             return Err(Error::invalid(format!("more than {} client keys", self.limits.muks)));
         }
-        self.muks.insert(id, HeldMuk { current: CountedMuk { muk, counter: None }, former });
+        self.muks.insert(id, HeldMuk { current: CountedMuk { muk, counter: None }, former: None });
         Ok(())
     }
 
@@ -178,9 +187,14 @@ impl KeyStore {
         self.muks.iter().map(|(id, held)| (id, held.current.counter))
     }
 
-    /// Sets the counter of a client key after a restart; tells whether the key is held.
+    /// Raises the counter of a client key after a restart, never lowers it; tells whether the key is
+    /// held.
     pub fn restore_muk_counter(&mut self, id: &MukId, counter: u32) -> bool {
-        self.muks.get_mut(id).map(|held| held.current.counter = Some(counter)).is_some()
+        let Some(HeldMuk { current, .. }) = self.muks.get_mut(id) else { return false };
+        if counter_is_newer(counter, current.counter).is_ok() {
+            current.counter = Some(counter);
+        }
+        true
     }
 
     fn entry(&self, domain: KeyDomainId, msk_id: MskId) -> Option<&Entry> {
@@ -303,6 +317,20 @@ impl KeyStore {
 }
 
 impl HeldMuk {
+    /// Puts a key in place of the current one.
+    fn replace(&mut self, muk: Muk) {
+        if self.current.muk.same_as(&muk) {
+            return;
+        }
+        let known = self.former.take_if(|former| former.muk.same_as(&muk));
+        let next = known.unwrap_or(CountedMuk { muk, counter: None });
+        let replaced = std::mem::replace(&mut self.current, next);
+        // A key that no message has confirmed does not drive out the one that the server uses.
+        if replaced.counter.is_some() || self.former.is_none() {
+            self.former = Some(replaced);
+        }
+    }
+
     /// TS 33.246 §6.4.6.1: counter, MAC, and only then the counter moves.
     fn authenticate(
         &mut self,
@@ -371,3 +399,6 @@ impl Entry {
 }
 
 const MSKS_PER_GROUP: usize = 2;
+
+/// [`gba::UA_MBMS`](super::gba::UA_MBMS) as it stands behind a name.
+const UA_MBMS_TEXT: &str = "\u{1}\0\0\0\u{1}";
