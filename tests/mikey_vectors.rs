@@ -6,7 +6,7 @@ use mcast_srtp::{
     keys::{
         CryptoSession, Interval, KeyLimits, KeyStore, Msk, Mtk, Muk, MukId, Outcome,
         gba::{Bootstrapped, Variant},
-        issue::{MskIssue, MtkIssue, open_verification, seal_msk, seal_mtk},
+        issue::{MskIssue, MtkIssue, open_verification, seal_msk, seal_mtk, seal_solicited_pull},
     },
     secret::{Secret, SecretBytes},
     srtp::Profile,
@@ -70,35 +70,42 @@ fn muk_id(case: &Value) -> MukId {
     MukId { idi: text(&case["idi"]), idr: text(&case["idr"]) }
 }
 
+fn muk(case: &Value) -> Muk {
+    Muk(Secret::new(array(&case["muk"])))
+}
+
 fn store_for(case: &Value) -> KeyStore {
     let mut store = KeyStore::new(KeyLimits::default());
-    store.insert_muk(muk_id(case), Muk(Secret::new(array(&case["muk"])))).unwrap();
+    store.insert_muk(muk_id(case), muk(case)).unwrap();
     store
+}
+
+fn seal(case: &Value) -> Vec<u8> {
+    let Case { domain, msk_id, msk, profile } = Case::of(case);
+    let (id, sessions) = (muk_id(case), sessions(case));
+    let issue = MskIssue {
+        domain,
+        msk_id,
+        msk: &msk,
+        interval: Interval {
+            low: MtkId(number(&case["seql"])),
+            high: MtkId(number(&case["sequ"])),
+        },
+        counter: number(&case["counter"]),
+        csb: CsbId(number(&case["csb"])),
+        muk_id: &id,
+        verify: case["verify"].as_bool().unwrap(),
+        profile,
+        sessions: &sessions,
+        sdp_ids: case["sdp_ids"].as_str(),
+    };
+    seal_msk(&issue, &muk(case)).unwrap()
 }
 
 #[test]
 fn msk_messages_are_reproduced_octet_by_octet() {
     for case in mikey()["msk"].as_array().unwrap() {
-        let Case { domain, msk_id, msk, profile } = Case::of(case);
-        let (id, sessions) = (muk_id(case), sessions(case));
-        let issue = MskIssue {
-            domain,
-            msk_id,
-            msk: &msk,
-            interval: Interval {
-                low: MtkId(number(&case["seql"])),
-                high: MtkId(number(&case["sequ"])),
-            },
-            counter: number(&case["counter"]),
-            csb: CsbId(number(&case["csb"])),
-            muk_id: &id,
-            verify: case["verify"].as_bool().unwrap(),
-            profile,
-            sessions: &sessions,
-            sdp_ids: case["sdp_ids"].as_str(),
-        };
-        let message = seal_msk(&issue, &Muk(Secret::new(array(&case["muk"])))).unwrap();
-        assert_eq!(hex::encode(message), text(&case["message"]));
+        assert_eq!(hex::encode(seal(case)), text(&case["message"]));
     }
 }
 
@@ -116,12 +123,58 @@ fn msk_messages_open_and_are_answered_octet_by_octet() {
         assert_eq!(accepted.interval.high, MtkId(number(&case["sequ"])));
         assert_eq!(accepted.verification.is_some(), case["verification"].is_string());
         if let Some(answer) = accepted.verification {
-            assert_eq!(hex::encode(&answer), text(&case["verification"]));
-            let muk = Muk(Secret::new(array(&case["muk"])));
-            let counter = open_verification(&answer, &msk.rand, &muk_id(case), &muk);
-            assert_eq!(counter, Ok(number(&case["counter"])));
+            assert_answer(&answer, case, &msk);
         }
     }
+}
+
+/// The answer to the MSK message is the second implementation's, and the server takes it.
+fn assert_answer(answer: &[u8], case: &Value, msk: &Msk) {
+    assert_eq!(hex::encode(answer), text(&case["verification"]));
+    let counter = open_verification(answer, &msk.rand, &muk_id(case), &muk(case));
+    assert_eq!(counter, Ok(number(&case["counter"])));
+}
+
+#[test]
+fn revocation_and_solicited_pull_are_reproduced_and_opened() {
+    let vectors = mikey();
+    let (first, revocation) = (&vectors["msk"][0], &vectors["revocation"]);
+    assert_eq!(hex::encode(seal(revocation)), text(&revocation["message"]));
+    let mut store = store_for(first);
+    store.receive(&octets(&first["message"])).unwrap();
+    let outcome = store.receive(&octets(&revocation["message"])).unwrap();
+    let Outcome::MskDeleted { msk_id, verification, .. } = outcome else { panic!("not revoked") };
+    assert_eq!(msk_id, Case::of(first).msk_id);
+    assert_answer(&verification.unwrap(), revocation, &Case::of(first).msk);
+    assert_eq!(store.msks().count(), 0);
+
+    let pull = &vectors["pull"];
+    let (domain, key_group) = (KeyDomainId(array(&pull["domain"])), number(&pull["key_group"]));
+    let (counter, rand) = (number(&pull["counter"]), octets(&pull["rand"]));
+    let sealed =
+        seal_solicited_pull(domain, key_group, counter, &muk_id(pull), &muk(pull), &rand).unwrap();
+    assert_eq!(hex::encode(&sealed), text(&pull["message"]));
+    let Outcome::MskRequested { domain: of, key_group: asked } =
+        store_for(pull).receive(&sealed).unwrap()
+    else {
+        panic!("no pull")
+    };
+    assert_eq!((of, asked), (domain, key_group));
+}
+
+#[test]
+fn messages_of_stronger_algorithms_open_and_are_answered_in_kind() {
+    let (msk_case, mtk_case) = (&mikey()["strong"]["msk"], &mikey()["strong"]["mtk"]);
+    let mut store = store_for(msk_case);
+    let Outcome::Msk(accepted) = store.receive(&octets(&msk_case["message"])).unwrap() else {
+        panic!("no MSK")
+    };
+    assert_answer(&accepted.verification.unwrap(), msk_case, &Case::of(msk_case).msk);
+    let Outcome::Mtk(accepted) = store.receive(&octets(&mtk_case["message"])).unwrap() else {
+        panic!("no MTK")
+    };
+    assert_eq!(accepted.mtk.key.expose(), octets(&mtk_case["mtk"]));
+    assert_eq!(accepted.mtk.salt.unwrap().expose(), octets(&mtk_case["salt"]));
 }
 
 #[test]
@@ -156,7 +209,7 @@ fn mtk_messages_open_under_their_msk_and_are_reproduced() {
             count += 1;
         }
     }
-    assert_eq!(count, 7);
+    assert_eq!(count, 16);
 }
 
 #[test]

@@ -23,7 +23,10 @@ const MIKEY_PORT: u16 = 2269;
 fn messages(list: &str, field: &str) -> Vec<(Value, Vec<u8>)> {
     let file: Value = serde_json::from_str(include_str!("vectors/mikey-mbms.json")).unwrap();
     let octets = |case: &Value| Some((case.clone(), hex::decode(case[field].as_str()?).unwrap()));
-    file[list].as_array().unwrap().iter().filter_map(octets).collect()
+    match &file[list] {
+        Value::Array(cases) => cases.iter().filter_map(octets).collect(),
+        case => octets(case).into_iter().collect(),
+    }
 }
 
 /// Puts messages into one capture and returns the fields of each, none of which has a complaint.
@@ -54,7 +57,11 @@ fn msk_messages_have_no_malformed_field() {
     let Some(rows) = dissect("mikey_msk", &messages, &fields) else { return };
     for ((case, message), row) in messages.iter().zip(rows) {
         let rocs = case["sessions"].as_array().unwrap().iter().map(|s| s[2].to_string());
-        let gcm = case["profile"] == "AEAD_AES_128_GCM";
+        let encryption = match case["profile"].as_str().unwrap() {
+            name if name.starts_with("NULL") => "0",
+            name if name.contains("GCM") => "6",
+            _ => "1",
+        };
         let ids = format!("{}|{}", case["idi"].as_str().unwrap(), case["idr"].as_str().unwrap());
         let mac = hex::encode(&message[message.len() - 20..]);
         assert_eq!(row[0], "0");
@@ -62,7 +69,7 @@ fn msk_messages_have_no_malformed_field() {
         assert_eq!(row[2], rocs.map(|roc| hex_word(&roc)).collect::<Vec<_>>().join("|"));
         assert_eq!(row[3], ids);
         assert_eq!(row[4], case["rand"].as_str().unwrap());
-        assert_eq!(row[5], if gcm { "6" } else { "1" });
+        assert_eq!(row[5], encryption);
         assert_eq!(row[6], mac);
     }
 }
@@ -84,6 +91,15 @@ fn mtk_and_verification_messages_have_no_malformed_field() {
     for ((case, message), row) in answers.iter().zip(rows) {
         let mac = hex::encode(&message[message.len() - 20..]);
         assert_eq!(row[..], ["1", case["idr"].as_str().unwrap(), &mac]);
+    }
+}
+
+#[test]
+fn revocations_and_solicited_pulls_have_no_malformed_field() {
+    for (list, map_type) in [("revocation", "0"), ("pull", "1")] {
+        let fields = ["mikey.type", "mikey.cs_id_map_type", "mikey.ext.type"];
+        let Some(rows) = dissect(list, &messages(list, "message"), &fields) else { return };
+        assert_eq!(rows, [["0", map_type, "3"]]);
     }
 }
 

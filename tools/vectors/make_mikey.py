@@ -61,9 +61,9 @@ def chain(header, payloads):
     return bytes(out)
 
 
-def header(data_type, verify, csb, sessions):
+def header(data_type, verify, csb, sessions, prf_func=0):
     """RFC 3830 6.1; an empty map where `sessions` is None (RFC 4563 5)."""
-    fixed = struct.pack(">BBBBI", 1, data_type, 0, 0x80 if verify else 0, csb)
+    fixed = struct.pack(">BBBBI", 1, data_type, 0, (0x80 if verify else 0) | prf_func, csb)
     if sessions is None:
         return fixed + b"\0\1"
     records = b"".join(struct.pack(">BII", *record) for record in sessions)
@@ -93,17 +93,39 @@ GCM128 = [(0, b"\6"), (1, b"\x10"), (2, b"\0"), (4, b"\x0c"), (5, b"\0"), (6, b"
           (8, b"\1"), (20, b"\x10")]
 
 
-def seal(head, payloads, keys, csb, counter, key_data):
-    """KEMAC with AES-CM-128 and HMAC-SHA-1-160; the MAC covers all before it."""
-    encr, salt, auth = keys
-    kemac = struct.pack(">BH", 1, len(key_data)) + aes_cm(encr, salt, csb, counter, key_data) + b"\1"
-    message = chain(head, payloads + [(KEMAC, kemac)])
-    return message + hmac.new(auth, message, hashlib.sha1).digest()
+def changed(params, **values):
+    """The same policy with other values; `t19=...` is parameter 19."""
+    changes = {int(name[1:]): bytes([value]) for name, value in values.items()}
+    kept = [(kind, changes.pop(kind, value)) for kind, value in params]
+    return kept + list(changes.items())
 
 
-def msk_message(c):
+POLICIES = {
+    "AES_CM_128_HMAC_SHA1_80": CM80,
+    "AES_CM_128_HMAC_SHA1_32": changed(CM80, t11=4, t19=10),
+    "AES_192_CM_HMAC_SHA1_80": changed(CM80, t1=24),
+    "AES_256_CM_HMAC_SHA1_32": changed(CM80, t1=32, t11=4, t19=10),
+    "NULL_HMAC_SHA1_80": changed(CM80, t0=0, t7=0, t8=0),
+    "AEAD_AES_128_GCM": GCM128,
+    "AEAD_AES_256_GCM": changed(GCM128, t1=32),
+}
+
+# PRF, encryption and MAC: code points, hash, octets of the encryption and the authentication key.
+MBMS = (0, 1, 1, hashlib.sha1, 16, 20)
+STRONG = (1, 3, 2, hashlib.sha256, 32, 32)
+
+
+def seal(head, payloads, pre_shared, rand, csb, counter, key_data, suite=MBMS):
+    """KEMAC; the MAC covers all before it."""
+    _, encr_alg, mac_alg, digest, encr_len, auth_len = suite
+    encr, salt, auth = message_keys(pre_shared, csb, rand, digest, encr_len, auth_len)
+    kemac = struct.pack(">BH", encr_alg, len(key_data)) + aes_cm(encr, salt, csb, counter, key_data)
+    message = chain(head, payloads + [(KEMAC, kemac + bytes([mac_alg]))])
+    return message + hmac.new(auth, message, digest).digest()
+
+
+def msk_message(c, suite=MBMS):
     rand = bytes.fromhex(c["rand"])
-    keys = message_keys(bytes.fromhex(c["muk"]), c["csb"], rand)
     msk = bytes.fromhex(c["msk"])
     key_data = b"\0\x02" + struct.pack(">H", len(msk)) + msk
     key_data += struct.pack(">BHBH", 2, c["seql"], 2, c["sequ"])
@@ -113,30 +135,42 @@ def msk_message(c):
         ext.append((EXT, struct.pack(">BH", 1, len(ids)) + ids))
     payloads = ext + [(T, struct.pack(">BI", 2, c["counter"])), (RAND, bytes([len(rand)]) + rand),
                       ident(1, c["idi"]), ident(0, c["idr"]),
-                      policy(GCM128 if c["profile"] == "AEAD_AES_128_GCM" else CM80)]
-    head = header(0, c["verify"], c["csb"], [tuple(s) for s in c["sessions"]])
-    return seal(head, payloads, keys, c["csb"], c["counter"], key_data)
+                      policy(POLICIES[c["profile"]])]
+    head = header(0, c["verify"], c["csb"], [tuple(s) for s in c["sessions"]], suite[0])
+    return seal(head, payloads, bytes.fromhex(c["muk"]), rand, c["csb"], c["counter"], key_data, suite)
 
 
-def mtk_message(c):
-    keys = message_keys(bytes.fromhex(c["msk"]), c["csb"], bytes.fromhex(c["rand"]))
+def solicited_pull(c):
+    """TS 33.246 6.3.2.2.4 as mbms-keys K4 reads it: Key Number 0, no key data."""
+    rand = bytes.fromhex(c["rand"])
+    payloads = [key_ids(bytes.fromhex(c["domain"]), struct.pack(">HH", c["key_group"], 0)),
+                (T, struct.pack(">BI", 2, c["counter"])), (RAND, bytes([len(rand)]) + rand),
+                ident(1, c["idi"]), ident(0, c["idr"])]
+    return seal(header(0, False, 0, None), payloads, bytes.fromhex(c["muk"]), rand, 0, c["counter"], b"")
+
+
+def mtk_message(c, suite=MBMS):
+    pre_shared, rand = bytes.fromhex(c["msk"]), bytes.fromhex(c["rand"])
     mtk, salt = bytes.fromhex(c["mtk"]), bytes.fromhex(c["salt"])
     key_data = bytes([0, 0x30 if salt else 0x20]) + struct.pack(">H", len(mtk)) + mtk
     if salt:
         key_data += struct.pack(">H", len(salt)) + salt
     payloads = [key_ids(bytes.fromhex(c["domain"]), bytes.fromhex(c["msk_id"]), c["mtk_id"]),
                 (T, struct.pack(">BI", 2, c["counter"]))]
-    return seal(header(0, False, c["csb"], None), payloads, keys, c["csb"], c["counter"], key_data)
+    head = header(0, False, c["csb"], None, suite[0])
+    return seal(head, payloads, pre_shared, rand, c["csb"], c["counter"], key_data, suite)
 
 
-def verification(c):
+def verification(c, suite=MBMS):
     """RFC 3830 5.2: the MAC covers the message, IDi, IDr and T."""
-    _, _, auth = message_keys(bytes.fromhex(c["muk"]), c["csb"], bytes.fromhex(c["rand"]))
+    prf_func, _, mac_alg, digest, encr_len, auth_len = suite
+    muk, rand = bytes.fromhex(c["muk"]), bytes.fromhex(c["rand"])
+    _, _, auth = message_keys(muk, c["csb"], rand, digest, encr_len, auth_len)
     counter = struct.pack(">I", c["counter"])
-    head = header(1, False, c["csb"], [tuple(s) for s in c["sessions"]])
-    message = chain(head, [(T, b"\2" + counter), ident(0, c["idr"]), (V, b"\1")])
+    head = header(1, False, c["csb"], [tuple(s) for s in c["sessions"]], prf_func)
+    message = chain(head, [(T, b"\2" + counter), ident(0, c["idr"]), (V, bytes([mac_alg]))])
     covered = message + c["idi"].encode() + c["idr"].encode() + counter
-    return message + hmac.new(auth, covered, hashlib.sha1).digest()
+    return message + hmac.new(auth, covered, digest).digest()
 
 
 def octets(seed, n):
@@ -148,7 +182,10 @@ def mikey():
     msks = []
     for n, (length, profile, csb, sdp_ids) in enumerate([
             (16, "AES_CM_128_HMAC_SHA1_80", 0, None), (32, "AEAD_AES_128_GCM", 0, "mikey"),
-            (16, "AES_CM_128_HMAC_SHA1_80", 0xDEADBEEF, None), (21, "AES_CM_128_HMAC_SHA1_80", 7, None)]):
+            (16, "AES_CM_128_HMAC_SHA1_80", 0xDEADBEEF, None), (21, "AES_CM_128_HMAC_SHA1_80", 7, None),
+            (16, "AES_CM_128_HMAC_SHA1_32", 0, "mikey"), (16, "AES_192_CM_HMAC_SHA1_80", 0, None),
+            (32, "AES_256_CM_HMAC_SHA1_32", 0, None), (16, "NULL_HMAC_SHA1_80", 0, None),
+            (16, "AEAD_AES_256_GCM", 0, None)]):
         c = {"muk": octets(f"muk{n}", 32), "idi": "bmsc.example.com", "idr": f"b-tid-{n}@bsf.example.com",
              "domain": "00f110", "msk_id": f"0012{n + 1:04x}", "msk": octets(f"msk{n}", length),
              "rand": octets(f"rand{n}", 16 + n), "seql": n, "sequ": 0xFFFF - n, "counter": 1 + 0x7FFFFFFF * (n % 2),
@@ -157,11 +194,12 @@ def mikey():
         c["message"] = msk_message(c).hex()
         c["verification"] = verification(c).hex() if c["verify"] else None
         msks.append(c)
+    key_len = lambda profile: next(k for name, k in [("192", 24), ("256", 32), ("", 16)] if name in profile)
     mtks = []
     for n, of in enumerate(msks):
-        for k, salt in enumerate([14, 0] if of["profile"] != "AEAD_AES_128_GCM" else [12]):
+        for k, salt in enumerate([12] if "GCM" in of["profile"] else [14, 0]):
             c = {key: of[key] for key in ["domain", "msk_id", "msk", "rand", "profile"]}
-            c |= {"csb": of["csb"], "mtk_id": n + 1 + k, "counter": 1 + k, "mtk": octets(f"mtk{n}{k}", 16),
+            c |= {"csb": of["csb"], "mtk_id": n + 1 + k, "counter": 1 + k, "mtk": octets(f"mtk{n}{k}", key_len(of["profile"])),
                   "salt": octets(f"salt{n}{k}", salt)}
             c["message"] = mtk_message(c).hex()
             mtks.append(c)
@@ -172,7 +210,18 @@ def mikey():
             label = struct.pack(">IBI", ENCR, 0xFF, n) + bytes.fromhex(rand)
             out = prf(digest, bytes.fromhex(key), label, 45).hex()
             prfs.append({"prf": name, "inkey": key, "csb": n, "rand": rand, "out": out})
-    return {"msk": msks, "mtk": mtks, "prf": prfs}
+    # Other algorithms than those of MBMS, which a client opens all the same.
+    strong_msk, strong_mtk = dict(msks[0]), dict(mtks[0])
+    strong_msk |= {"message": msk_message(strong_msk, STRONG).hex(),
+                   "verification": verification(strong_msk, STRONG).hex()}
+    strong_mtk["message"] = mtk_message(strong_mtk, STRONG).hex()
+    revocation = dict(msks[0]) | {"seql": 1, "sequ": 0, "counter": 2}
+    revocation |= {"message": msk_message(revocation).hex(), "verification": verification(revocation).hex()}
+    pull = {key: msks[0][key] for key in ["muk", "idi", "idr", "domain"]}
+    pull |= {"key_group": 0x12, "counter": 0x80000000, "rand": octets("pullrand", 16)}
+    pull["message"] = solicited_pull(pull).hex()
+    return {"msk": msks, "mtk": mtks, "prf": prfs, "strong": {"msk": strong_msk, "mtk": strong_mtk},
+            "revocation": revocation, "pull": pull}
 
 
 def kdf(key, *parameters):
