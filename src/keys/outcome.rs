@@ -52,6 +52,8 @@ pub struct MskAccepted {
     pub evicted: Option<MskId>,
     /// The same key was held already.
     pub redelivered: bool,
+    /// Another key was held under the same identifier; it is gone, and so is what came under it.
+    pub replaced: bool,
     /// The verification message to send back, if one was asked for.
     pub verification: Option<Vec<u8>>,
     /// Key management protocols that the SDP offered, as the initiator saw it (RFC 4567 §4.1.4).

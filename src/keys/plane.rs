@@ -276,8 +276,14 @@ impl KeyPlane {
     }
 
     fn accept_msk(&mut self, accepted: MskAccepted) -> KeyEvent {
-        let MskAccepted { domain, msk_id, redelivered, verification, sessions, .. } = accepted;
+        let MskAccepted { domain, msk_id, redelivered, replaced, verification, sessions, .. } =
+            accepted;
         let live = self.live.entry((domain, msk_id.group)).or_default();
+        if replaced {
+            // Its traffic keys are numbered from the start again: those of the key that is gone
+            // would pass for newer ones.
+            live.retire_msk(msk_id);
+        }
         live.note_msk(msk_id);
         live.announce(&sessions);
         self.mark((domain, msk_id.group));

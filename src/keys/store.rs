@@ -238,7 +238,7 @@ impl KeyStore {
             keys: None,
             last_message: Box::default(),
         };
-        let (evicted, redelivered) = self.insert_msk(domain, entry)?;
+        let Placed { evicted, redelivered, replaced } = self.insert_msk(domain, entry)?;
         let sdp_ids =
             message.sdp_ids().map(|protocols| String::from_utf8_lossy(protocols).into_owned());
         Ok(Outcome::Msk(MskAccepted {
@@ -249,22 +249,20 @@ impl KeyStore {
             sessions,
             evicted,
             redelivered,
+            replaced,
             verification,
             sdp_ids,
         }))
     }
 
-    /// Puts an MSK in its place; returns the MSK that made room, and whether it was held already.
-    fn insert_msk(
-        &mut self,
-        domain: KeyDomainId,
-        entry: Entry,
-    ) -> Result<(Option<MskId>, bool), Reject> {
+    /// Puts an MSK in its place.
+    fn insert_msk(&mut self, domain: KeyDomainId, entry: Entry) -> Result<Placed, Reject> {
         let place = (domain, entry.msk_id.group);
         if !self.msks.contains_key(&place) && self.msks.len() >= self.limits.key_groups {
             return Err(Reject::KeyLimit);
         }
         let group = self.msks.entry(place).or_default();
+        let before = group.len();
         if let Some(at) = group.iter().position(|held| held.msk_id == entry.msk_id) {
             let held = &mut group[at];
             if held.msk.key.same_as(&entry.msk.key) && held.msk.rand == entry.msk.rand {
@@ -272,15 +270,16 @@ impl KeyStore {
                 held.interval = entry.interval;
                 held.profile = entry.profile;
                 held.sessions = entry.sessions;
-                return Ok((None, true));
+                return Ok(Placed { evicted: None, redelivered: true, replaced: false });
             }
             // Another key under the identifier replaces the entry whole: it arrives now.
             group.remove(at);
         }
+        let replaced = group.len() < before;
         //= TS 33.246 §6.3.2.1: at most two MSKs a group, the older one makes room
         let evicted = (group.len() >= MSKS_PER_GROUP).then(|| group.remove(0).msk_id);
         group.push(entry);
-        Ok((evicted, false))
+        Ok(Placed { evicted, redelivered: false, replaced })
     }
 
     fn receive_mtk(
@@ -314,6 +313,16 @@ impl KeyStore {
         let (profile, sessions) = (entry.profile, Arc::clone(&entry.sessions));
         Ok(Outcome::Mtk(MtkAccepted { domain, msk_id, mtk_id, mtk, profile, sessions }))
     }
+}
+
+/// How an MSK came to its place.
+struct Placed {
+    /// The MSK that made room.
+    evicted: Option<MskId>,
+    /// It was held already.
+    redelivered: bool,
+    /// Another key was held under its identifier.
+    replaced: bool,
 }
 
 impl HeldMuk {

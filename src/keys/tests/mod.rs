@@ -1,6 +1,7 @@
 //! Key messages from the issuing side to the receiving side, in memory.
 
 mod muks;
+mod plane;
 mod refusals;
 
 use super::{
