@@ -4,6 +4,13 @@
 
 use mcast_srtp::{
     group::{GroupSpec, Interface, MediaSpec},
+    ids::{CsbId, KeyDomainId, MskId, MtkId, Roc, Ssrc},
+    keys::{
+        CryptoSession, Interval, Msk, Muk, MukId,
+        issue::{MskIssue, seal_msk},
+    },
+    secret::{Secret, SecretBytes},
+    srtp::Profile,
     wire::sdp::{Description, MAX_LEN, Origin},
 };
 use proptest::{collection::vec, prelude::*};
@@ -77,6 +84,49 @@ fn one_broken_key_message_fails_the_whole() {
     ] {
         let error = refusal(&format!("{medium}{line}"));
         assert!(error.contains("a=key-mgmt") && error.contains(word), "{line}: {error}");
+    }
+}
+
+#[test]
+fn description_from_which_a_protocol_was_taken_away() {
+    let line = |listed| {
+        let muk_id = MukId { idi: "bmsc.example".into(), idr: "c1@bsf.example".into() };
+        let msk = Msk { key: SecretBytes::new(&[3; 16]), rand: vec![4; 16] };
+        let issue = MskIssue {
+            domain: KeyDomainId([0x00, 0xf1, 0x10]),
+            msk_id: MskId { group: 1, number: 1 },
+            msk: &msk,
+            interval: Interval { low: MtkId(0), high: MtkId(9) },
+            counter: 1,
+            csb: CsbId(0),
+            muk_id: &muk_id,
+            verify: false,
+            profile: Profile::default(),
+            sessions: &[CryptoSession { policy: 0, ssrc: Ssrc(0), roc: Roc(0) }],
+            sdp_ids: listed,
+        };
+        let message = seal_msk(&issue, &Muk(Secret::new([1; 32]))).unwrap();
+        let data = GroupSpec::new("Group 17", Interface::Any)
+            .with_media(MediaSpec::burst("239.1.1.1".parse().unwrap(), 5004))
+            .with_key_message(message)
+            .to_sdp(Origin::new(1, "192.0.2.10".parse().unwrap()))
+            .unwrap();
+        data.lines().find(|line| line.starts_with("a=key-mgmt:")).unwrap().to_owned()
+    };
+    let with = |lines: &str| format!("c=IN IP4 239.1.1.1/9\n{lines}\nm=audio 5004 RTP/SAVP 0");
+    let other = "a=key-mgmt:other AAAA";
+    let error = refusal(&with(&line(Some("other;mikey"))));
+    assert!(error.contains("offers mikey") && error.contains("lists other;mikey"), "{error}");
+    let error = refusal(&with(&format!("{other}\n{}", line(Some("mikey")))));
+    assert!(error.contains("offers other;mikey"), "{error}");
+    for lines in [
+        line(None),
+        line(Some("mikey")),
+        format!("{other}\n{}", line(None)),
+        format!("{other}\n{}", line(Some("other;mikey"))),
+    ] {
+        let text = format!("{HEAD}{}\r\n", with(&lines).replace('\n', "\r\n"));
+        GroupSpec::from_sdp(&text, Interface::Any).unwrap();
     }
 }
 

@@ -45,8 +45,8 @@ pub struct GroupSpec {
     pub mikey_port: Option<u16>,
     /// MIKEY messages that came with the description (RFC 4567), decoded from base64.
     pub key_messages: Vec<Vec<u8>>,
-    /// Key-management protocols that the description offers, in its order and joined by `;`. An MSK
-    /// message that lists others was taken from another description (RFC 4567 §4.1.4).
+    /// Key-management protocols that the description offers, in its order and joined by `;`. A
+    /// description whose MSK message lists others is refused (RFC 4567 §4.1.4).
     pub key_protocols: Option<String>,
     /// Key domain of the group, if it is known beforehand.
     pub key_domain: Option<KeyDomainId>,

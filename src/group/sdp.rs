@@ -6,8 +6,9 @@ use super::{Codec, GroupSpec, Interface, MediaKind, MediaSpec, RtcpPlace, Source
 use crate::{
     error::Error,
     srtp::{Profile, Rcc, RccMode},
-    wire::sdp::{
-        Connection, Crypto, Description, FilterLine, KeyMgmt, Kind, Level, Medium, Origin,
+    wire::{
+        mikey::Message,
+        sdp::{Connection, Crypto, Description, FilterLine, KeyMgmt, Kind, Level, Medium, Origin},
     },
 };
 
@@ -144,14 +145,31 @@ fn read_keys(from: &Description, spec: &mut GroupSpec) -> Result<(), Error> {
                 offered.join(" and ")
             )));
         }
-        spec.key_protocols.get_or_insert_with(|| offered.join(";"));
+        let offered = offered.join(";");
         for line in mikey {
+            message_lists_the_protocols_offered(&line.data, &offered)?;
             if !spec.key_messages.contains(&line.data) {
                 spec.key_messages.push(line.data.clone());
             }
         }
+        spec.key_protocols.get_or_insert(offered);
     }
     Ok(())
+}
+
+/// A list of protocols in a MIKEY message is the one of the description it came with. The MAC, checked
+/// later, covers the list; nothing protects the description, from which a better protocol could
+/// have been taken away.
+//= RFC 4567 §4.1.4, §7: a mismatch should be refused; a message need not list any
+fn message_lists_the_protocols_offered(message: &[u8], offered: &str) -> Result<(), Error> {
+    match Message::parse(message).ok().and_then(|message| message.sdp_ids()) {
+        Some(listed) if listed != offered.as_bytes() => Err(Error::invalid(format!(
+            "session description: a=key-mgmt offers {offered}, the MIKEY message under it lists {}: \
+             somebody has changed the description, or it is not this message's",
+            String::from_utf8_lossy(listed)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn read_medium(from: &Description, medium: &Medium) -> Result<Vec<MediaSpec>, Error> {
