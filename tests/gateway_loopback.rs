@@ -149,6 +149,19 @@ fn a_packet_whose_key_never_comes_is_counted_after_the_hold_time() {
 }
 
 #[test]
+fn a_thousand_groups_joined_and_left_use_no_more_numbers_than_two_at_a_time() {
+    let mut gateway = Gateway::builder().start(|_| {}).unwrap();
+    let kept = gateway.join(spec("239.255.71.6", 47106)).unwrap();
+    for _ in 0..1000 {
+        let passing = gateway.join(spec("239.255.71.7", 47107)).unwrap();
+        assert_eq!((kept, passing), (GroupId(0), GroupId(1)));
+        gateway.leave(passing).unwrap();
+    }
+    gateway.leave(kept).unwrap();
+    assert_eq!(gateway.join(spec("239.255.71.7", 47107)).unwrap(), GroupId(0));
+}
+
+#[test]
 fn a_group_that_cannot_be_joined_says_what_to_do() {
     let start = |spec: GroupSpec| Gateway::builder().group(spec).start(|_| {}).unwrap_err();
     assert!(start(spec("10.1.2.3", 47105)).to_string().contains("multicast"));

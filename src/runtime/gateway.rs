@@ -58,7 +58,6 @@ pub struct Gateway {
     published: Arc<PublishedKeys>,
     receive: ReceiveOptions,
     groups: BTreeMap<GroupId, JoinedGroup>,
-    next_group: u32,
     next_session: u32,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -91,7 +90,7 @@ impl Gateway {
     /// all). Nothing is joined then.
     pub fn join(&mut self, spec: GroupSpec) -> Result<GroupId, Error> {
         let counters = Arc::new(GroupCounters::default());
-        let group = GroupId(self.next_group);
+        let group = self.free_number();
         let mut sockets = Vec::new();
         for socket in spec.sockets()? {
             let open = ReceiveSocket::open(&socket, &spec.interface, &self.receive)?;
@@ -121,11 +120,11 @@ impl Gateway {
         handle.waker.wake();
         handle.groups += 1;
         self.groups.insert(group, JoinedGroup { name: spec.name, lane, counters });
-        self.next_group += 1;
         Ok(group)
     }
 
-    /// Leaves a group. When this returns, the callback is not called for it any more.
+    /// Leaves a group. When this returns, the callback is not called for it any more, and its number
+    /// may be given to the next group.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the group is not joined.
@@ -216,7 +215,6 @@ impl Gateway {
             published: Arc::clone(&published),
             receive: builder.receive,
             groups: BTreeMap::new(),
-            next_group: 0,
             next_session: 0,
             stop: Arc::default(),
             threads: Vec::new(),
@@ -270,6 +268,14 @@ impl Gateway {
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
         self.threads.push(thread.map_err(|e| Error::io("cannot start a thread", e))?);
         Ok(())
+    }
+
+    /// The lowest number that no group has: tables and lanes are indexed by it, and do not grow with
+    /// every group there ever was.
+    fn free_number(&self) -> GroupId {
+        let gap = self.groups.keys().zip(0..).find(|(id, number)| id.0 != *number);
+        let behind = || u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
+        GroupId(gap.map_or_else(behind, |(_, number)| number))
     }
 
     fn tell_keys(&self, command: keys::Command) -> Result<(), Error> {

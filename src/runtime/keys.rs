@@ -137,11 +137,15 @@ impl<F: Fn(Event<'_>)> KeyThread<F> {
                 self.plane.tick(now);
                 self.summary.log(now);
             }
-            if self.plane.publish() {
-                self.counters.publishes.add(1);
-                // Lanes may hold packets back for just these keys.
-                self.wakers.iter().for_each(Waker::wake);
-            }
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        if self.plane.publish() {
+            self.counters.publishes.add(1);
+            // Lanes may hold packets back for just these keys.
+            self.wakers.iter().for_each(Waker::wake);
         }
     }
 
@@ -160,7 +164,11 @@ impl<F: Fn(Event<'_>)> KeyThread<F> {
                 self.plane.add_group(group, domain);
                 let _ = done.send(Ok(()));
             }
-            Command::RemoveGroup { group } => self.plane.remove_group(group),
+            Command::RemoveGroup { group } => {
+                self.plane.remove_group(group);
+                // At once: the next group to come may get its number, but none of its keys.
+                self.publish();
+            }
             Command::Announce { group, message, done } => {
                 let outcome = self.plane.announce(group, &message, Instant::now());
                 let answer = match outcome {

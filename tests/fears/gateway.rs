@@ -119,6 +119,10 @@ fn groups_that_are_joined_and_left_during_traffic_disturb_no_other() {
         wait_until("traffic", || stats_of(&gateway, group).media > 10);
         gateway.leave(group).unwrap();
         left.lock().unwrap().insert(group);
+        let so_far = only_group(&gateway).media;
+        wait_until("traffic of the other", || only_group(&gateway).media > so_far + 3);
+        // The next group gets its number.
+        left.lock().unwrap().clear();
     }
     stop.store(true, Ordering::Relaxed);
     let sent = talker.join().unwrap();
