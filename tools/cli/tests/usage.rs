@@ -100,5 +100,6 @@ fn msk_message_under_another_muk_fails_the_reception() {
     let keys = issuer().muk_entry().replacen("1111", "1211", 1);
     let output = recv(&sdp, &keys, &["--iface", "127.0.0.1", "--mikey-port", "20179"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(common::stderr(&output).contains("key_auth_failed"));
+    let told = common::stderr(&output);
+    assert!(told.contains("key_auth_failed") && told.contains("mcast-srtp inspect"), "{told}");
 }

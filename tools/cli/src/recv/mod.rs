@@ -19,7 +19,7 @@ use std::{
 };
 
 use mcast_srtp::{
-    Gateway,
+    Error, Gateway,
     group::{GroupSpec, Interface},
     rx::Event,
 };
@@ -108,7 +108,12 @@ fn start(
             dropped.fetch_add(1, Ordering::Relaxed);
         }
     })?;
-    let group = gateway.join(spec)?;
+    let group = gateway.join(spec).map_err(|error| match error {
+        Error::Rejected(_) => Failure::failed(format!(
+            "{error}; `mcast-srtp inspect` shows what the messages of the description say"
+        )),
+        other => other.into(),
+    })?;
     for given in keys.traffic_keys {
         let (key, salt) = (given.key.expose(), given.salt.expose());
         gateway.insert_traffic_key(group, given.mki, given.profile, key, salt)?;
