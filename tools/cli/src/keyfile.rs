@@ -14,7 +14,7 @@ use mcast_srtp::{
     secret::{Secret, SecretBytes},
     srtp::{Profile, TrafficKey},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
@@ -139,6 +139,11 @@ struct RawMtk {
     key: SecretText,
     salt: Option<SecretText>,
     profile: Option<Text>,
+    /// When the load generator begins to use the key: its schedule serves as a key file.
+    #[serde(rename = "at_packet")]
+    _at_packet: Option<IgnoredAny>,
+    #[serde(rename = "at_ms")]
+    _at_ms: Option<IgnoredAny>,
 }
 
 impl RawGba {
@@ -319,6 +324,12 @@ mod tests {
         assert_eq!(file.msk_messages, [[0, 1, 2]]);
         assert_eq!(file.traffic_keys[0].mki.to_string(), "000100010001");
         assert_eq!(KeyFile::parse("").unwrap().muks.len(), 0);
+    }
+
+    #[test]
+    fn schedule_of_the_load_generator_serves_as_it_is() {
+        let file = KeyFile::parse(include_str!("../../loadgen/schedule.toml")).unwrap();
+        assert_eq!(file.traffic_keys.len(), 3);
     }
 
     #[test]
