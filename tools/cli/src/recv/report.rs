@@ -42,6 +42,10 @@ struct GroupReport {
     held: u64,
     released: u64,
     streams: u64,
+    /// Datagrams the system dropped because the receive buffer was full.
+    socket_drops: u64,
+    /// Octets behind burst-control messages that are neither padding nor items.
+    ignored_octets: u64,
     verdicts: Verdicts,
 }
 
@@ -119,6 +123,9 @@ impl Report {
             for (verdict, count) in &group.verdicts {
                 row(format!("  {verdict}"), None, Some(*count));
             }
+            if group.socket_drops > 0 {
+                row("  socket_drops".to_owned(), None, Some(group.socket_drops));
+            }
         }
         row("keys".to_owned(), None, None);
         row("  MSK messages".to_owned(), Some(self.keys.msk), None);
@@ -145,6 +152,8 @@ fn group(name: &str, stats: &GroupStats) -> GroupReport {
         held: stats.held,
         released: stats.released,
         streams: stats.streams,
+        socket_drops: stats.socket_drops,
+        ignored_octets: stats.ignored_octets,
         verdicts: verdicts(stats.rejects.iter()),
     }
 }
