@@ -24,6 +24,7 @@
 //! | `source_conflict` | two senders with one SSRC |
 //! | `stream_limit` | more streams than the limit |
 //! | `unknown_payload_type` | the description does not list it |
+//! | `unsupported` | the sender encrypts header extensions and CSRCs (cryptex, RFC 9335) |
 //! | `bad_padding`, `bad_rtcp`, `bad_burst` | authentic but malformed: a fault of the sender |
 //! | `unknown_burst`, `unexpected_direction` | a later protocol version, or a client sending to the group |
 //!

@@ -48,6 +48,10 @@ fn media(
     if !port.expects(rtp.payload_type()) {
         return Err(Reject::UnknownPayloadType);
     }
+    //= RFC 9335 §5.1: the payload of such a packet has another key stream, so it is garbled now
+    if rtp.extension().is_some_and(|extension| extension.is_cryptex()) {
+        return Err(Reject::Unsupported);
+    }
     let payload = rtp.unpadded_payload()?;
     port.counters.media.add(1);
     let Opened { ssrc, index, .. } = *opened;
