@@ -197,3 +197,43 @@ impl Next {
         Sealing { key, session, clear, index, encrypted, e_word, packet }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ids::Mki, srtp::Profile};
+
+    const SSRC: Ssrc = Ssrc(7);
+
+    fn rtp(seq: u16) -> Vec<u8> {
+        let [hi, lo] = seq.to_be_bytes();
+        vec![0x80, 96, hi, lo, 0, 0, 0, 0, 0, 0, 0, 7, 1, 2, 3]
+    }
+
+    fn key() -> TrafficKey {
+        TrafficKey::new(Mki::new(&[7; 6]).unwrap(), Profile::default(), &[1; 16], &[2; 14]).unwrap()
+    }
+
+    #[test]
+    fn no_rtp_index_follows_the_last_of_2_to_the_48() {
+        let (mut sender, key) = (Protector::new(), key());
+        sender.resume(SSRC, PacketIndex::from_value((1 << 48) - 2));
+        let last = sender.protect_rtp(&key, &mut rtp(0xffff)).unwrap();
+        assert_eq!(last.value(), (1 << 48) - 1);
+        let mut beyond = rtp(0);
+        let refused = sender.protect_rtp(&key, &mut beyond).unwrap_err();
+        assert!(matches!(refused, Error::Rejected(Reject::KeyExhausted)));
+        assert_eq!(beyond, rtp(0), "left as it was");
+    }
+
+    #[test]
+    fn no_srtcp_index_follows_the_last_of_2_to_the_31() {
+        let (mut sender, key) = (Protector::new(), key());
+        sender.resume_rtcp(SSRC, (1 << 31) - 1);
+        let report = || vec![0x80, 201, 0, 1, 0, 0, 0, 7];
+        let last = sender.protect_rtcp(&key, &mut report()).unwrap();
+        assert_eq!(last.value(), (1 << 31) - 1);
+        let refused = sender.protect_rtcp(&key, &mut report()).unwrap_err();
+        assert!(matches!(refused, Error::Rejected(Reject::KeyExhausted)));
+    }
+}
