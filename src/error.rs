@@ -124,7 +124,7 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// A key message was refused.
+    /// A key message, or a packet to be protected, was refused.
     Rejected(Reject),
     /// The gateway has been stopped.
     Stopped,
@@ -147,7 +147,7 @@ impl fmt::Display for Error {
         match self {
             Self::Invalid(text) => f.write_str(text),
             Self::Io { context, source } => write!(f, "{context}: {source}"),
-            Self::Rejected(reject) => write!(f, "key message refused: {reject}"),
+            Self::Rejected(reject) => write!(f, "refused: {reject}"),
             Self::Stopped => f.write_str("the gateway has been stopped"),
         }
     }

@@ -170,5 +170,5 @@ fn a_group_that_cannot_be_joined_says_what_to_do() {
     assert!(start(nowhere).to_string().contains("no-such-interface"));
     let mut broken = spec("239.255.71.5", 47105);
     broken.key_messages = vec![vec![0x01; 9]];
-    assert!(start(broken).to_string().contains("key message refused"));
+    assert!(start(broken).to_string().contains("refused: mikey_"));
 }

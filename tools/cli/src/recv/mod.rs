@@ -110,7 +110,7 @@ fn start(
     })?;
     let group = gateway.join(spec).map_err(|error| match error {
         Error::Rejected(_) => Failure::failed(format!(
-            "{error}; `mcast-srtp inspect` shows what the messages of the description say"
+            "key message {error}; `mcast-srtp inspect` shows what the messages of the description say"
         )),
         other => other.into(),
     })?;
