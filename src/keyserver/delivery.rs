@@ -64,14 +64,19 @@ impl Member {
         heading: &Heading,
         desk: &mut Desk<'_>,
     ) {
-        let was_sent = self.confirmed == Some(former.id)
-            || self.queue.iter().any(|d| d.issued.id == former.id && !d.counters.is_empty());
+        let was_sent = self.was_sent(former.id);
         self.queue.retain(|d| d.issued.id != former.id);
         if was_sent {
             self.confirmed = None;
             self.queue.push_back(Delivery::new(former, Purpose::Delete));
         }
         self.deliver(next, client, heading, desk);
+    }
+
+    /// Whether a copy of this MSK has been sent to it, or it is known to hold it.
+    pub(super) fn was_sent(&self, msk: MskId) -> bool {
+        self.confirmed == Some(msk)
+            || self.queue.iter().any(|d| d.issued.id == msk && !d.counters.is_empty())
     }
 
     /// The switch to `issued` has happened: nothing but this MSK is worth sending.

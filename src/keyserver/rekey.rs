@@ -166,11 +166,20 @@ impl Channel {
     /// Takes a client in, or starts its deliveries over.
     ///
     /// During an update it gets the current MSK first, so that it hears at once, then the coming
-    /// one; at the switch the current MSK is no longer sent to anybody.
+    /// one; at the switch the current MSK is no longer sent to anybody. A member that may hold the
+    /// coming MSK gets that one alone: clients order MSKs by arrival, and would take the current one
+    /// behind it for its successor.
     pub(super) fn join(&mut self, client: &ClientId, desk: &mut Desk<'_>) {
         let mut member = Member::default();
-        member.deliver(&self.current, client, &self.heading, desk);
+        if !self.may_hold_the_coming(client) {
+            member.deliver(&self.current, client, &self.heading, desk);
+        }
         self.enter(client, member, desk);
+    }
+
+    fn may_hold_the_coming(&self, client: &ClientId) -> bool {
+        let member = self.members.get(client);
+        self.update.as_ref().zip(member).is_some_and(|(up, member)| member.was_sent(up.next.id))
     }
 
     /// Takes a client in whose own SDP offer is being answered: the MSK rides in the answer, and
@@ -180,10 +189,14 @@ impl Channel {
         client: &ClientId,
         desk: &mut Desk<'_>,
     ) -> Result<(), Error> {
-        desk.send(&self.heading, client, Purpose::Deliver, &self.current, true).map_err(|why| {
+        let issued = match &self.update {
+            Some(update) if self.may_hold_the_coming(client) => &update.next,
+            _ => &self.current,
+        };
+        desk.send(&self.heading, client, Purpose::Deliver, issued, true).map_err(|why| {
             Error::invalid(format!("no MSK message can be made for client {client}: {why}"))
         })?;
-        self.enter(client, Member::holding(Some(self.current.id)), desk);
+        self.enter(client, Member::holding(Some(issued.id)), desk);
         Ok(())
     }
 

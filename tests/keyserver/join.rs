@@ -59,6 +59,25 @@ fn client_that_restarts_and_joins_again_is_served_again() {
 }
 
 #[test]
+fn who_may_hold_the_coming_msk_is_not_sent_the_current_one_behind_it() {
+    let mut world = World::new(&["c1", "c2", "c3"]);
+    world.join_all(&["c1", "c2", "c3"]);
+    world.run(secs(1));
+    world.client("c2").loses_msks = true;
+    world.expel("c3");
+    world.run(secs(1));
+    assert_eq!((world.confirmed("c1"), world.confirmed("c2")), (Some(msk(2)), Some(msk(1))));
+    world.join("c1");
+    world.join("c2");
+    world.run(secs(1));
+    assert_eq!(world.current(), msk(1), "the update is still running");
+    for client in ["c1", "c2"] {
+        let after_the_first = &world.sent_to(client)[1..];
+        assert!(after_the_first.iter().all(|number| *number == 2), "{client}: {after_the_first:?}");
+    }
+}
+
+#[test]
 fn late_joiner_is_told_the_rollover_counter() {
     let mut world = World::new(&["c1", "c2"]);
     world.packets = 65_000; // the sequence number is about to wrap
