@@ -8,14 +8,14 @@ use crate::{error::Reject, ids::PacketIndex};
 /// never wrap inside one stream (RFC 3711 §9.2).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReplayWindow {
-    highest: u64,
+    highest: PacketIndex,
     seen: [u64; WORDS],
 }
 
 /// Proof that an index was not accepted before. Only [`ReplayWindow::check`] makes one.
 #[must_use = "an accepted packet has to be committed"]
 #[derive(Debug)]
-pub(crate) struct Fresh(u64);
+pub(crate) struct Fresh(PacketIndex);
 
 impl ReplayWindow {
     /// Largest window in packets.
@@ -23,8 +23,8 @@ impl ReplayWindow {
 
     /// A window that has accepted exactly this index.
     pub(crate) fn starting_at(index: PacketIndex) -> Self {
-        let mut window = Self { highest: index.value(), seen: [0; WORDS] };
-        window.set(index.value());
+        let mut window = Self { highest: index, seen: [0; WORDS] };
+        window.set(index);
         window
     }
 
@@ -34,8 +34,8 @@ impl ReplayWindow {
         let Fresh(index) = fresh;
         if index > self.highest {
             // The next in order has nothing to clear: its own bit is set below.
-            if index - self.highest > 1 {
-                self.clear_between(self.highest, index);
+            if index.value() - self.highest.value() > 1 {
+                self.clear_between(self.highest.value(), index.value());
             }
             self.highest = index;
         }
@@ -49,14 +49,13 @@ impl ReplayWindow {
     /// [`Reject::TooOld`] behind the window, [`Reject::Replayed`] if it was accepted.
     #[inline]
     pub(crate) fn check(&self, index: PacketIndex, size: u16) -> Result<Fresh, Reject> {
-        let index = index.value();
         if index > self.highest {
             return Ok(Fresh(index));
         }
-        if self.highest - index >= u64::from(size) {
+        if self.highest.value() - index.value() >= u64::from(size) {
             return Err(Reject::TooOld);
         }
-        let (word, bit) = place(index);
+        let (word, bit) = place(index.value());
         if self.seen[word] & bit != 0 { Err(Reject::Replayed) } else { Ok(Fresh(index)) }
     }
 
@@ -64,20 +63,19 @@ impl ReplayWindow {
     /// sequence number; `None` for any other, which [`Self::check`] decides.
     #[inline]
     pub(crate) fn check_next(&self, index: PacketIndex) -> Option<Fresh> {
-        let ahead = index.value().wrapping_sub(self.highest);
-        (1..0x8000).contains(&ahead).then_some(Fresh(index.value()))
+        let ahead = index.value().wrapping_sub(self.highest.value());
+        (1..0x8000).contains(&ahead).then_some(Fresh(index))
     }
 
     /// Highest accepted index.
     #[inline]
-    pub(crate) fn highest(&self) -> PacketIndex {
-        // Only whole indexes enter, so the halves fit.
-        PacketIndex::from_value(self.highest)
+    pub(crate) const fn highest(&self) -> PacketIndex {
+        self.highest
     }
 
     #[inline]
-    fn set(&mut self, index: u64) {
-        let (word, bit) = place(index);
+    fn set(&mut self, index: PacketIndex) {
+        let (word, bit) = place(index.value());
         self.seen[word] |= bit;
     }
 

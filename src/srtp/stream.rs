@@ -144,7 +144,8 @@ pub(crate) struct Hint(u32);
 impl Hint {
     #[inline(always)]
     fn of(place: usize) -> Self {
-        Self(u32::try_from(place).unwrap_or(0))
+        // No table has more than 2^32 slots.
+        Self(place as u32)
     }
 }
 
@@ -174,7 +175,7 @@ pub(crate) enum Inserted {
 impl StreamTable {
     /// Room for `limit` streams, of which one destination may take `limit_per_destination`.
     pub(crate) fn new(limit: usize, limit_per_destination: usize) -> Self {
-        let limit = limit.max(1);
+        let limit = limit.clamp(1, 1 << 31);
         let slots = vec![None; (2 * limit).next_power_of_two()].into_boxed_slice();
         Self {
             shift: 64 - slots.len().trailing_zeros(),
