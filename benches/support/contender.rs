@@ -12,7 +12,7 @@ use mcast_srtp::{
 };
 use peers::{RtcSrtp, Setup, WebrtcSrtp};
 
-use super::{feed::Workload, slots::Slots};
+use super::{feed::Workload, timing::Clock};
 
 /// A receiver that is measured.
 pub(crate) trait Contender {
@@ -21,12 +21,16 @@ pub(crate) trait Contender {
     /// Forgets every stream.
     fn reset(&mut self);
 
-    /// Opens all packets of the slots in order and returns how many it accepted.
-    fn open(&mut self, slots: &mut Slots) -> usize;
+    /// Opens packets in order and returns how many it accepted. Takes `packets` apart by the clock:
+    /// what is no part of a call happens outside of it.
+    fn open(&mut self, packets: &mut Section<'_>, clock: &mut Clock) -> usize;
 
     /// The same, and keeps the plain packets.
-    fn open_and_keep(&mut self, slots: &mut Slots) -> Vec<Vec<u8>>;
+    fn open_and_keep(&mut self, packets: &mut Section<'_>) -> Vec<Vec<u8>>;
 }
+
+/// The datagrams of some slots.
+pub(crate) type Section<'a> = ArrayVec<&'a mut [u8], MAX_BATCH>;
 
 /// `mcast-srtp`: the public batch call.
 pub(crate) struct Ours {
@@ -43,23 +47,6 @@ impl Ours {
         let limits = limits(workload);
         let unprotector = Unprotector::with_backend(limits, backend);
         Self { backend, limits, batch, keys: workload.ring(), unprotector }
-    }
-
-    /// Opens batch after batch; `see` gets the packets of each with their verdicts.
-    #[inline]
-    fn run(&mut self, slots: &mut Slots, mut see: impl FnMut(&[Packet<'_>], &[Verdict])) {
-        let mut datagrams = slots.packets();
-        let mut verdicts = [NO_VERDICT; MAX_BATCH];
-        loop {
-            let mut packets = ArrayVec::<Packet<'_>, MAX_BATCH>::new();
-            packets.extend(datagrams.by_ref().take(self.batch).map(|d| packet(&self.keys, d)));
-            if packets.is_empty() {
-                return;
-            }
-            let verdicts = &mut verdicts[..packets.len()];
-            self.unprotector.unprotect_batch(&mut packets, verdicts);
-            see(black_box(&packets), verdicts);
-        }
     }
 }
 
@@ -87,19 +74,26 @@ impl Contender for Ours {
         self.unprotector = Unprotector::with_backend(self.limits, self.backend);
     }
 
-    fn open(&mut self, slots: &mut Slots) -> usize {
-        let mut accepted = 0;
-        self.run(slots, |_, verdicts| accepted += verdicts.iter().filter(|v| v.is_ok()).count());
-        accepted
+    fn open(&mut self, packets: &mut Section<'_>, clock: &mut Clock) -> usize {
+        let keys = &self.keys;
+        let mut packets: ArrayVec<_, MAX_BATCH> =
+            packets.iter_mut().map(|bytes| packet(keys, bytes)).collect();
+        let mut verdicts = [NO_VERDICT; MAX_BATCH];
+        let (unprotector, batch) = (&mut self.unprotector, self.batch);
+        clock.time(|| {
+            for (packets, verdicts) in packets.chunks_mut(batch).zip(verdicts.chunks_mut(batch)) {
+                unprotector.unprotect_batch(black_box(packets), black_box(verdicts));
+            }
+        });
+        verdicts[..packets.len()].iter().filter(|verdict| verdict.is_ok()).count()
     }
 
-    fn open_and_keep(&mut self, slots: &mut Slots) -> Vec<Vec<u8>> {
-        let mut kept = Vec::new();
-        self.run(slots, |packets, verdicts| {
-            let opened = packets.iter().zip(verdicts).filter_map(|(p, v)| Some((p, v.ok()?)));
-            kept.extend(opened.map(|(packet, opened)| packet.bytes[..opened.len].to_vec()));
-        });
-        kept
+    fn open_and_keep(&mut self, packets: &mut Section<'_>) -> Vec<Vec<u8>> {
+        let mut open = |bytes: &mut [u8]| {
+            let opened = self.unprotector.unprotect(&mut packet(&self.keys, bytes)).ok()?;
+            Some(bytes[..opened.len].to_vec())
+        };
+        packets.iter_mut().filter_map(|bytes| open(bytes)).collect()
     }
 }
 
@@ -126,12 +120,13 @@ impl Contender for Webrtc {
         self.peer = WebrtcSrtp::new(&self.setup).expect("a suite of WebRTC");
     }
 
-    fn open(&mut self, slots: &mut Slots) -> usize {
-        slots.packets().filter_map(|p| black_box(self.peer.open_rtp(p)).ok()).count()
+    fn open(&mut self, packets: &mut Section<'_>, clock: &mut Clock) -> usize {
+        let mut open = |packet| black_box(self.peer.open_rtp(black_box(packet))).is_ok();
+        clock.time(|| packets.iter_mut().filter_map(|p| open(p).then_some(())).count())
     }
 
-    fn open_and_keep(&mut self, slots: &mut Slots) -> Vec<Vec<u8>> {
-        slots.packets().filter_map(|p| self.peer.open_rtp(p).ok()).map(Vec::from).collect()
+    fn open_and_keep(&mut self, packets: &mut Section<'_>) -> Vec<Vec<u8>> {
+        packets.iter_mut().filter_map(|p| self.peer.open_rtp(p).ok()).map(Vec::from).collect()
     }
 }
 
@@ -158,11 +153,12 @@ impl Contender for Rtc {
         self.peer = RtcSrtp::new(&self.setup).expect("a suite of WebRTC");
     }
 
-    fn open(&mut self, slots: &mut Slots) -> usize {
-        slots.packets().filter_map(|p| black_box(self.peer.open_rtp(p)).ok()).count()
+    fn open(&mut self, packets: &mut Section<'_>, clock: &mut Clock) -> usize {
+        let mut open = |packet| black_box(self.peer.open_rtp(black_box(packet))).is_ok();
+        clock.time(|| packets.iter_mut().filter_map(|p| open(p).then_some(())).count())
     }
 
-    fn open_and_keep(&mut self, slots: &mut Slots) -> Vec<Vec<u8>> {
-        slots.packets().filter_map(|p| self.peer.open_rtp(p).ok()).map(|p| p.to_vec()).collect()
+    fn open_and_keep(&mut self, packets: &mut Section<'_>) -> Vec<Vec<u8>> {
+        packets.iter_mut().filter_map(|p| self.peer.open_rtp(p).ok()).map(|p| p.to_vec()).collect()
     }
 }
