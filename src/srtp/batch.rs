@@ -14,6 +14,7 @@ use super::{
         prefetch,
     },
     key::Course,
+    layout::Clear,
     stream::{Hint, StreamKey},
     unprotect::{Packet, Unprotector, Verdict},
 };
@@ -78,16 +79,12 @@ impl Unprotector {
         verdicts: &mut [Verdict],
     ) {
         let mut jobs = Jobs { hashes: ArrayVec::new(), seals: ArrayVec::new() };
-        for packet in batch.iter().take(AHEAD) {
-            look_ahead(packet);
-        }
+        self.look_ahead_at_start(batch);
         let mut rest = batch;
         for verdict in verdicts {
             let Some((packet, behind)) = rest.split_first_mut() else { break };
             rest = behind;
-            if let Some(packet) = rest.get(AHEAD - 1) {
-                look_ahead(packet);
-            }
+            self.look_ahead(rest);
             match Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt)) {
                 Some(tried) => {
                     jobs.add(&tried, packet.bytes);
@@ -104,6 +101,36 @@ impl Unprotector {
         hmac_batch(self.backend, hashes, &mut proofs.macs[..hashes.len()]);
         let count = seals.len();
         gcm_open_batch(self.backend, seals, &mut proofs.opened[..count]);
+    }
+
+    /// Asks for what will be looked at of the packets behind the one that is planned now: the header
+    /// and the MKI at the end, later the state of the stream that the header names.
+    #[inline(always)]
+    fn look_ahead(&self, behind: &[Packet<'_>]) {
+        if let Some(packet) = behind.get(FAR) {
+            prefetch_ends(packet);
+        }
+        if self.streams.len() > CACHED_STREAMS
+            && let Some(packet) = behind.get(NEAR)
+        {
+            self.prefetch_stream(packet);
+        }
+    }
+
+    /// The same for the first packets of a batch.
+    #[inline(never)]
+    fn look_ahead_at_start(&self, batch: &[Packet<'_>]) {
+        batch.iter().take(FAR + 1).for_each(prefetch_ends);
+        if self.streams.len() > CACHED_STREAMS {
+            batch.iter().take(NEAR + 1).for_each(|packet| self.prefetch_stream(packet));
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_stream(&self, packet: &Packet<'_>) {
+        if let Some(clear) = Clear::read_plain(packet.kind, packet.bytes) {
+            self.streams.prefetch(StreamKey::new(packet.session, clear.kind, clear.ssrc));
+        }
     }
 
     /// The plan for a packet of a known stream, whose index is known unless the batch changes it.
@@ -227,17 +254,20 @@ impl Unprotector {
     }
 }
 
-/// Asks for what will be looked at of a packet first: its header, and the MKI at its end.
 #[inline(always)]
-fn look_ahead(packet: &Packet<'_>) {
+fn prefetch_ends(packet: &Packet<'_>) {
     if let [first, .., last] = &*packet.bytes {
         prefetch(first);
         prefetch(last);
     }
 }
 
-/// Packets between the one that is read and the one that is asked for.
-const AHEAD: usize = 8;
+/// How many packets stand between the one that is planned and the one whose octets are asked for.
+const FAR: usize = 7;
+/// The same for the one whose stream is asked for.
+const NEAR: usize = 3;
+/// So few streams are taken to be in cache.
+const CACHED_STREAMS: usize = 256;
 
 /// What is authenticated together.
 struct Jobs<'a> {

@@ -7,6 +7,7 @@ use std::{collections::HashMap, num::NonZeroU64, time::Duration};
 
 use super::{
     index,
+    kernel::prefetch,
     key::PacketKind,
     layout::{Clear, Layout},
     replay::{Fresh, ReplayWindow},
@@ -202,6 +203,12 @@ impl StreamTable {
                 (Hint::of(place), self.slots[place].as_ref())
             }
         }
+    }
+
+    /// Asks for the state of a stream that will be looked up soon.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, key: StreamKey) {
+        prefetch(&self.slots[self.home(key)]);
     }
 
     /// The stream, from where it was found.
