@@ -4,12 +4,11 @@
 //! `cargo bench --bench unprotect [FILTER]`; benches are named
 //! `GROUP/PROFILE/PAYLOAD/bBATCH/RECEIVER`, with the groups `sizes`, `batches`, `streams` and `cold`
 //! (see `benches/README.md`). An iteration is one packet. Below each set stands the least time of any
-//! stretch of 64 packets, and how many times it the others take: medians move on a shared machine,
+//! 1024 packets in a row, and how many times it the others take: medians move on a shared machine,
 //! these hardly do.
 //!
 //! Packets are protected before the clock runs, with fresh sequence numbers, and copied into the
-//! slots between two readings of it. What is timed is what a lane does: packets are handed over, the
-//! call is made, verdicts are looked at.
+//! slots between two readings of it, 64 at a time. Only the calls are timed.
 
 mod support;
 

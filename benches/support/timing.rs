@@ -70,7 +70,7 @@ impl Track {
                 let mut clock = Clock::default();
                 let accepted = receiver.open(&mut section, &mut clock);
                 assert_eq!(accepted, section.len(), "{} refused packets", receiver.name());
-                least.note(clock.spent, accepted);
+                least.note(clock.spent, accepted as u32);
                 spent += clock.spent;
                 done += accepted as u64;
             }
@@ -118,18 +118,29 @@ impl Clock {
     }
 }
 
-/// The least time of a packet in any stretch: what the work takes when nothing disturbs it.
+/// The least time of a packet in any 1024 in a row: what the work takes when nothing disturbs it.
 #[derive(Default)]
-pub(crate) struct Least(Cell<Option<f64>>);
+pub(crate) struct Least {
+    least: Cell<Option<f64>>,
+    /// Packets and time since the last thousand.
+    since: Cell<(u32, Duration)>,
+}
 
 impl Least {
-    fn note(&self, time: Duration, packets: usize) {
-        let ns = time.as_secs_f64() * 1e9 / packets as f64;
-        self.0.set(Some(self.0.get().map_or(ns, |least| least.min(ns))));
+    fn note(&self, time: Duration, packets: u32) {
+        let (noted, spent) = self.since.get();
+        let (packets, spent) = (noted + packets, spent + time);
+        if packets < 1024 {
+            self.since.set((packets, spent));
+            return;
+        }
+        self.since.set((0, Duration::ZERO));
+        let ns = spent.as_secs_f64() * 1e9 / f64::from(packets);
+        self.least.set(Some(self.least.get().map_or(ns, |least| least.min(ns))));
     }
 
     /// Nanoseconds; `None` if the bench did not run.
     pub(crate) fn ns(&self) -> Option<f64> {
-        self.0.get()
+        self.least.get()
     }
 }

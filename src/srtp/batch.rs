@@ -263,9 +263,9 @@ fn prefetch_ends(packet: &Packet<'_>) {
 }
 
 /// How many packets stand between the one that is planned and the one whose octets are asked for.
-const FAR: usize = 7;
+const FAR: usize = 15;
 /// The same for the one whose stream is asked for.
-const NEAR: usize = 3;
+const NEAR: usize = 7;
 /// So few streams are taken to be in cache.
 const CACHED_STREAMS: usize = 256;
 
