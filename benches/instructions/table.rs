@@ -69,7 +69,7 @@ fn count(kind: Kind, sizes: Sizes, backend: Backend, batch: usize) -> f64 {
     let workload = Workload { kind, sizes, streams: 16, packets: (WARM + 1) * MAX_BATCH };
     let (feed, keys) = (Feed::new(&workload), workload.ring());
     let mut unprotector = Unprotector::with_backend(limits(&workload), backend);
-    let mut slots = Slots::new(MAX_BATCH);
+    let mut slots = Slots::in_order(MAX_BATCH);
     let mut counted = 0;
     for turn in 0..=WARM {
         slots.fill(&feed.packets, turn * MAX_BATCH);

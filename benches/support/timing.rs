@@ -28,13 +28,13 @@ impl Track {
     /// Packets opened in cache, where the copy from the socket has left them: 64 slots, refilled
     /// before each stretch.
     pub(crate) fn hot(feed: Feed) -> Self {
-        Self { feed, slots: Slots::new(64), next: None, scratch: Vec::new() }
+        Self { feed, slots: Slots::in_order(MAX_BATCH), next: None, scratch: Vec::new() }
     }
 
     /// Packets out of cache: a slot for each packet of the feed, and all filled before twice the
     /// third-level cache is written over.
     pub(crate) fn cold(feed: Feed) -> Self {
-        let slots = Slots::new(feed.packets.len());
+        let slots = Slots::shuffled(feed.packets.len());
         Self { feed, slots, next: None, scratch: vec![0; 64 << 20] }
     }
 
@@ -95,7 +95,7 @@ impl Track {
 
 fn meet_streams(receiver: &mut impl Contender, feed: &Feed) {
     receiver.reset();
-    let mut slot = Slots::new(1);
+    let mut slot = Slots::in_order(1);
     for place in 0..feed.first.len() {
         slot.fill(&feed.first, place);
         let accepted = receiver.open(&mut slot.packets().collect(), &mut Clock::default());

@@ -142,13 +142,13 @@ pub fn gcm_open_batch(backend: Backend, jobs: &mut [GcmJob<'_>], ok: &mut [bool]
     assert_eq!(jobs.len(), ok.len(), "a verdict for each job");
     match backend.usable() {
         #[cfg(target_arch = "x86_64")]
-        Backend::Avx512 => {
+        Backend::Avx512 if !is_one_short(jobs) => {
             // SAFETY: a usable back end's target features are there.
             unsafe { gcm_avx512::open(jobs, ok) }
         }
         #[cfg(target_arch = "x86_64")]
-        Backend::Avx2 => {
-            // SAFETY: as above.
+        Backend::Avx512 | Backend::Avx2 => {
+            // SAFETY: as above; a set has the features of those before it.
             unsafe { gcm_avx2::open(jobs, ok) }
         }
         _ => {
@@ -157,6 +157,13 @@ pub fn gcm_open_batch(backend: Backend, jobs: &mut [GcmJob<'_>], ok: &mut [bool]
             }
         }
     }
+}
+
+/// Whether this is one packet that narrow registers open sooner than wide ones, which it does not
+/// fill: 37 against 48 ns for 32 octets on an AMD EPYC (Zen 4).
+#[cfg(target_arch = "x86_64")]
+fn is_one_short(jobs: &[GcmJob<'_>]) -> bool {
+    matches!(jobs, [job] if job.data.len() <= 48)
 }
 
 /// Encrypts each job and puts the tag into it.
