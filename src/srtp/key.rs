@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 
 use super::{
     kdf::{Kdf, Label},
-    kernel::{cipher::CipherKey, hmac::HmacKey},
+    kernel::{cipher::CipherKey, hmac::HmacKey, joined},
     layout::Trailer,
     profile::Profile,
 };
@@ -287,10 +287,7 @@ impl SessionKeys {
         let [left, right] = self.salt_halves();
         let left = left ^ u64::from(ssrc).to_be();
         let right = right ^ (index.value() << 16).to_be();
-        let mut block = [0; 16];
-        block[..8].copy_from_slice(&left.to_ne_bytes());
-        block[8..].copy_from_slice(&right.to_ne_bytes());
-        block
+        joined(left, right)
     }
 
     /// Nonce of AES-GCM (RFC 7714 §8.1, §9.1): the same, two octets further left.

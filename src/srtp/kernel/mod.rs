@@ -59,11 +59,8 @@ mod hmac_portable;
 )]
 #[expect(unsafe_code, reason = "calls kernels once they may run")]
 mod hmac_x86;
-#[cfg_attr(
-    target_arch = "x86_64",
-    expect(unsafe_code, reason = "an intrinsic without a safe form")
-)]
-mod prefetch;
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "what has no safe form"))]
+mod memory;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD kernel")]
 mod sha1_avx2;
@@ -96,7 +93,7 @@ mod hmac_edges;
 mod hmac_twins;
 
 pub use backend::Backend;
-pub(crate) use prefetch::prefetch;
+pub(crate) use memory::{joined, prefetch};
 
 /// The kernels, for this package's own benches, fuzz targets and tests. Unstable: no version promises it.
 #[cfg(feature = "internals")]
