@@ -208,7 +208,7 @@ impl StreamTable {
     /// Asks for the state of a stream that will be looked up soon.
     #[inline(always)]
     pub(crate) fn prefetch(&self, key: StreamKey) {
-        prefetch(&self.slots[self.home(key)]);
+        prefetch(self.slots.as_ptr().wrapping_add(self.home(key)));
     }
 
     /// The stream, from where it was found.

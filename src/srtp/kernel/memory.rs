@@ -1,17 +1,17 @@
 //! Memory asked for ahead of its use, and written so that it is read back without a wait.
 
-/// Asks for the cache line of a value, which need not be there yet. Without effect on what the program
-/// does, and on other processors none at all.
+/// Asks for the cache line at an address, which need not be anybody's. Without effect on what the
+/// program does, and on other processors none at all.
 #[inline(always)]
-pub(crate) fn prefetch<T>(value: &T) {
+pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch never faults; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) }
+        // SAFETY: a prefetch never faults, whatever the address; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    let _ = address;
 }
 
 /// The octets of two numbers, one after the other as they lie in memory.
