@@ -3,6 +3,10 @@
 //! Authentications are independent of one another, so they run side by side in vector lanes; what
 //! depends on order (index, replay, first packet of a stream) is decided again, in order, when the
 //! authentications are known. A packet whose index came out differently then goes alone.
+//!
+//! What every packet passes through is inlined and keeps to registers: a result of several words
+//! that comes back through memory is written in pieces and read in one, and that read has to wait for
+//! all of them. What is rare stands in functions of its own and is not.
 
 use arrayvec::ArrayVec;
 
@@ -86,13 +90,13 @@ impl Unprotector {
             rest = behind;
             self.look_ahead(rest);
             match Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt)) {
-                Some(tried) => {
-                    jobs.add(&tried, packet.bytes);
+                Some(mut tried) => {
+                    jobs.add(&mut tried, packet.bytes);
                     plans.push(Some(tried));
                 }
                 None => {
-                    let tried = self.plan_otherwise(packet, verdict);
-                    jobs.add_otherwise(tried.as_ref(), packet.bytes);
+                    let mut tried = self.plan_otherwise(packet, verdict);
+                    jobs.add_otherwise(tried.as_mut(), packet.bytes);
                     plans.push(tried);
                 }
             }
@@ -281,19 +285,32 @@ struct Jobs<'a> {
 }
 
 impl<'a> Jobs<'a> {
+    /// A packet that gave no job would shift the results of the others: it goes alone.
     #[inline(always)]
-    fn add(&mut self, tried: &Tried<'a>, bytes: &'a mut [u8]) {
-        let Tried { attempt, index, .. } = tried;
+    fn add<'k: 'a>(&mut self, tried: &mut Tried<'k>, bytes: &'a mut [u8]) {
+        let Tried { attempt, index, course, .. } = tried;
         let session = attempt.session();
-        match tried.course {
+        match course {
             Course::Alone => {}
-            Course::Hashed => self.hashes.extend(attempt.hmac_job(session, *index, bytes)),
-            Course::Sealed => self.seals.extend(attempt.gcm_job(session, *index, bytes)),
+            Course::Hashed => {
+                let job = attempt.hmac_job(session, *index, bytes);
+                if job.is_none() {
+                    *course = Course::Alone;
+                }
+                self.hashes.extend(job);
+            }
+            Course::Sealed => {
+                let job = attempt.gcm_job(session, *index, bytes);
+                if job.is_none() {
+                    *course = Course::Alone;
+                }
+                self.seals.extend(job);
+            }
         }
     }
 
     #[inline(never)]
-    fn add_otherwise(&mut self, tried: Option<&Tried<'a>>, bytes: &'a mut [u8]) {
+    fn add_otherwise<'k: 'a>(&mut self, tried: Option<&mut Tried<'k>>, bytes: &'a mut [u8]) {
         if let Some(tried) = tried {
             self.add(tried, bytes);
         }
