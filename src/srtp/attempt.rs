@@ -10,7 +10,7 @@ use super::{
         cipher::{CtrJob, GcmJob, ctr_batch, gcm_open_batch},
         hmac::{HmacJob, hmac_batch},
     },
-    key::{PacketKind, SessionKeys, TrafficKey},
+    key::{Course, PacketKind, SessionKeys, TrafficKey},
     layout::{Clear, Layout, Trailer},
     stream::{SessionId, StreamKey},
     unprotect::{Opened, Packet},
@@ -77,6 +77,12 @@ impl Attempt<'_> {
         StreamKey::new(session, self.clear.kind, self.clear.ssrc)
     }
 
+    /// How a batch treats it: as its key says, unless it is RTCP that was left unencrypted.
+    #[inline(always)]
+    pub(super) const fn course(&self) -> Course {
+        if self.is_encrypted() { self.key.course() } else { Course::Alone }
+    }
+
     /// What to hash; `None` with AEAD.
     #[inline(always)]
     pub(super) fn hmac_job<'b>(
@@ -116,7 +122,7 @@ impl Attempt<'_> {
         self.tag_matches(bytes, &mac[0])
     }
 
-    /// The text to run counter mode over, if any.
+    /// The text to run counter mode over if it is encrypted; `None` with the NULL cipher.
     #[inline(always)]
     pub(super) fn ctr_job<'b>(
         &self,
@@ -124,7 +130,7 @@ impl Attempt<'_> {
         index: PacketIndex,
         bytes: &'b mut [u8],
     ) -> Option<CtrJob<'b>> {
-        let key = session.cipher.as_ref().filter(|_| self.is_encrypted())?;
+        let key = session.cipher.as_ref()?;
         let data = bytes.get_mut(self.clear.header_len..self.layout.text_end)?;
         Some(CtrJob { key, iv: session.counter_block(self.clear.ssrc.0, index), data })
     }
@@ -138,7 +144,9 @@ impl Attempt<'_> {
         index: PacketIndex,
         bytes: &mut [u8],
     ) {
-        if let Some(job) = self.ctr_job(session, index, bytes) {
+        if self.is_encrypted()
+            && let Some(job) = self.ctr_job(session, index, bytes)
+        {
             ctr_batch(backend, &mut [job]);
         }
     }
@@ -204,7 +212,7 @@ impl Attempt<'_> {
 
     /// Whether the text is encrypted: by policy for SRTP, by the E flag for SRTCP.
     #[inline(always)]
-    const fn is_encrypted(&self) -> bool {
+    pub(super) const fn is_encrypted(&self) -> bool {
         match self.clear.kind {
             PacketKind::Rtp => true,
             PacketKind::Rtcp => self.layout.is_encrypted_rtcp(),

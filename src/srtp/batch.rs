@@ -144,7 +144,7 @@ impl Unprotector {
         let (hint, state) = self.streams.find(stream);
         let placed = state?.place(&attempt.clear, &attempt.layout, self.limits.replay_window);
         let (index, _) = placed.ok()?;
-        Some(Tried { attempt, stream, index, hint, course: attempt.key.course() })
+        Some(Tried { attempt, stream, index, hint, course: attempt.course() })
     }
 
     /// The plan for a packet that is not plain, or not of a known stream. `None` once it has its
@@ -165,7 +165,10 @@ impl Unprotector {
             // An earlier packet of the batch may still move the stream.
             Some(_) => None,
         };
-        let course = if first.is_some() { attempt.key.course() } else { Course::Alone };
+        let course = match first {
+            Some(_) => attempt.course(),
+            None => Course::Alone,
+        };
         Some(Tried { attempt, stream, index: first.unwrap_or_default(), hint, course })
     }
 
