@@ -292,20 +292,14 @@ impl<'a> Jobs<'a> {
         let session = attempt.session();
         match course {
             Course::Alone => {}
-            Course::Hashed => {
-                let job = attempt.hmac_job(session, *index, bytes);
-                if job.is_none() {
-                    *course = Course::Alone;
-                }
-                self.hashes.extend(job);
-            }
-            Course::Sealed => {
-                let job = attempt.gcm_job(session, *index, bytes);
-                if job.is_none() {
-                    *course = Course::Alone;
-                }
-                self.seals.extend(job);
-            }
+            Course::Hashed => match attempt.hmac_job(session, *index, bytes) {
+                Some(job) => self.hashes.extend(Some(job)),
+                None => *course = Course::Alone,
+            },
+            Course::Sealed => match attempt.gcm_job(session, *index, bytes) {
+                Some(job) => self.seals.extend(Some(job)),
+                None => *course = Course::Alone,
+            },
         }
     }
 
