@@ -62,7 +62,7 @@ struct Arguments {
 const EXAMPLE: &str = "Examples:
   cargo run --release -p compare
   cargo run --release -p compare -- --suite AEAD_AES_128_GCM --payload 32,mix --batch 1,64 --json
-  LIBSRTP=/opt/libsrtp/lib/libsrtp2.so cargo run --release -p compare -- --rival libsrtp
+  LIBSRTP=$(tools/compare/libsrtp-openssl.sh) cargo run --release -p compare -- --rival libsrtp
 
 Exit status: 0 measured, 1 a contender did not open a packet to the right octets, 2 usage.";
 

@@ -144,7 +144,7 @@ symbols! {
 pub(super) struct Api {
     pub(super) call: Symbols,
     pub(super) version: String,
-    pub(super) backend: &'static str,
+    pub(super) backend: String,
     /// Taken around creation and destruction, where the crypto back end keeps global state.
     pub(super) lifecycle: Mutex<()>,
 }
@@ -179,7 +179,8 @@ impl Api {
             status => return Err(absent(format!("srtp_init returned {status}"))),
         }
         let version = text.to_string_lossy().into_owned();
-        Ok(Self { call, version, backend: backend(&name), lifecycle: Mutex::new(()) })
+        let backend = backend(&call);
+        Ok(Self { call, version, backend, lifecycle: Mutex::new(()) })
     }
 }
 
@@ -188,35 +189,47 @@ fn in_full(error: &libloading::Error) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// The crypto library that libsrtp was built with: the one its file asks the loader for.
-fn backend(name: &str) -> &'static str {
-    let file = loaded_file(name).and_then(|path| fs::read(path).ok()).unwrap_or_default();
-    let needs = |soname: &[u8]| file.windows(soname.len()).any(|window| window == soname);
+/// The crypto library that libsrtp was built with: the one its file asks the loader for, or holds.
+fn backend(call: &Symbols) -> String {
+    let file = file_of(call.init as usize).and_then(|path| fs::read(path).ok()).unwrap_or_default();
+    let holds = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
     if file.is_empty() {
-        "unknown crypto"
-    } else if needs(b"libnss3.so") {
-        "NSS"
-    } else if needs(b"libcrypto.so") {
-        "OpenSSL"
-    } else if needs(b"libmbedcrypto.so") {
-        "Mbed TLS"
-    } else if needs(b"libwolfssl.so") {
-        "wolfSSL"
-    } else {
-        "built-in crypto"
+        return "unknown crypto".to_owned();
     }
+    let known = [
+        ("libnss3.so", "NSS"),
+        ("libcrypto.so", "OpenSSL"),
+        ("libmbedcrypto.so", "Mbed TLS"),
+        ("libwolfssl.so", "wolfSSL"),
+    ];
+    let asked = known.iter().find(|(soname, _)| holds(soname.as_bytes())).map(|(_, name)| *name);
+    asked
+        .map(str::to_owned)
+        .or_else(|| openssl_inside(&file))
+        .unwrap_or_else(|| "built-in crypto".to_owned())
 }
 
-/// Where the loader found the library, by the memory map of this process.
-fn loaded_file(name: &str) -> Option<PathBuf> {
-    let name = PathBuf::from(name).file_name()?.to_str()?.to_owned();
-    let stem = name.split(".so").next()?.to_owned();
+/// Name and version of the OpenSSL that was linked into a file, as its version text says.
+fn openssl_inside(file: &[u8]) -> Option<String> {
+    const NAME: &[u8] = b"OpenSSL ";
+    let version = file.windows(NAME.len() + 16).find_map(|window| {
+        let version = window.strip_prefix(NAME)?.split(|octet| *octet == b' ').next()?;
+        let is_version = version.len() >= 5
+            && version.iter().all(|octet| octet.is_ascii_digit() || *octet == b'.');
+        is_version.then_some(version)
+    })?;
+    Some(format!("OpenSSL {}", String::from_utf8_lossy(version)))
+}
+
+/// The file that an address of this process was mapped from.
+fn file_of(address: usize) -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let path =
-        maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])).find(|path| {
-            PathBuf::from(path).file_name().is_some_and(|f| f.to_string_lossy().starts_with(&stem))
-        })?;
-    Some(PathBuf::from(path))
+    maps.lines().find_map(|line| {
+        let (from, to) = line.split(' ').next()?.split_once('-')?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        let here = (number(from)?..number(to)?).contains(&address);
+        here.then(|| line.find('/').map(|at| PathBuf::from(&line[at..])))?
+    })
 }
 
 impl Policy {
