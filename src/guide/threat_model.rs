@@ -49,6 +49,10 @@
 //!
 //! # Replay
 //!
+//! Each stream remembers what it has played (`StreamLimits::replay_window`). A stream that made room for
+//! another (`streams_per_session`, `streams`) is a new one when it comes back, and its old packets can be
+//! played again while their key is held. Only members can bring up so many streams.
+//!
 //! Counters of MSK and MTK messages must only rise, and are kept per MUK and per MSK. They are lost
 //! when the process ends unless the program keeps
 //! [`KeyStore::muk_counters`](crate::keys::KeyStore::muk_counters); without them a restarted
