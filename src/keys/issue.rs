@@ -173,11 +173,11 @@ pub fn open_verification(
         return Err(Reject::UnknownMuk);
     }
     let algorithms = Algorithms { prf: header.prf, mac: verification.auth_alg, ..Algorithms::MBMS };
-    let keys = MessageKeys::derive(muk.0.expose(), msk_message_rand, header.csb, algorithms)?;
     //= RFC 3830 §5.2, M5: behind the message itself IDi, IDr and T are covered, sent or not
     let (idi, idr) = (muk_id.idi.as_bytes(), muk_id.idr.as_bytes());
     let covered = [message.without_mac(), idi, idr, &counter.to_be_bytes()];
-    keys.verify(&covered, verification.mac)?;
+    let (muk, proof) = (muk.0.expose(), (&covered[..], verification.mac));
+    MessageKeys::derive_verified(muk, msk_message_rand, header.csb, algorithms, proof)?;
     Ok(counter)
 }
 

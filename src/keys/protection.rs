@@ -45,11 +45,38 @@ pub(crate) struct MessageKeys {
 }
 
 impl MessageKeys {
-    /// Derives the keys: about ten HMACs.
+    /// Derives the keys of a message to be made: about ten HMACs.
     ///
     /// # Errors
     /// [`Reject::MikeyUnsupported`] for algorithms that are not known, or that protect nothing.
     pub(crate) fn derive(
+        pre_shared: &[u8],
+        rand: &[u8],
+        csb: CsbId,
+        algorithms: Algorithms,
+    ) -> Result<Self, Reject> {
+        Self::authenticating(pre_shared, rand, csb, algorithms)?.completed(pre_shared, rand)
+    }
+
+    /// Derives the keys of a message that has come, if they made its MAC. What a forged message costs is
+    /// the derivation of one key.
+    ///
+    /// # Errors
+    /// As [`Self::derive`] and [`Self::verify`].
+    pub(crate) fn derive_verified(
+        pre_shared: &[u8],
+        rand: &[u8],
+        csb: CsbId,
+        algorithms: Algorithms,
+        (pieces, mac): (&[&[u8]], &[u8]),
+    ) -> Result<Self, Reject> {
+        let keys = Self::authenticating(pre_shared, rand, csb, algorithms)?;
+        keys.verify(pieces, mac)?;
+        keys.completed(pre_shared, rand)
+    }
+
+    /// The auth_key alone; room for the others.
+    fn authenticating(
         pre_shared: &[u8],
         rand: &[u8],
         csb: CsbId,
@@ -75,12 +102,18 @@ impl MessageKeys {
             algorithms,
             csb,
         };
-        let prf = algorithms.prf;
-        let label = |purpose| Label { purpose, csb, rand };
-        prf::derive(prf, pre_shared, &label(Purpose::Encryption), &mut keys.encryption)?;
-        prf::derive(prf, pre_shared, &label(Purpose::Salt), &mut keys.salt)?;
-        prf::derive(prf, pre_shared, &label(Purpose::Authentication), &mut keys.authentication)?;
+        let label = Label { purpose: Purpose::Authentication, csb, rand };
+        prf::derive(algorithms.prf, pre_shared, &label, &mut keys.authentication)?;
         Ok(keys)
+    }
+
+    /// The same keys with encr_key and salt_key.
+    fn completed(mut self, pre_shared: &[u8], rand: &[u8]) -> Result<Self, Reject> {
+        let (prf, csb) = (self.algorithms.prf, self.csb);
+        let label = |purpose| Label { purpose, csb, rand };
+        prf::derive(prf, pre_shared, &label(Purpose::Encryption), &mut self.encryption)?;
+        prf::derive(prf, pre_shared, &label(Purpose::Salt), &mut self.salt)?;
+        Ok(self)
     }
 
     /// Whether these are the keys of a message with this bundle and these algorithms.

@@ -2,7 +2,7 @@
 //!
 //! Check, open, commit: a message is decoded, its counter and numbers are compared, its MAC is
 //! verified, and only then does anything here change (RFC 3830 §5.3, TS 33.246 §6.4.6). No sockets, no
-//! time, no randomness. A refused repeat costs a comparison, a forged message one derivation.
+//! time, no randomness. A refused repeat costs a comparison, a forged message the derivation of one key.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -376,8 +376,9 @@ impl CountedMuk {
         counter_is_newer(counter, self.counter)?;
         let header = message.header();
         let algorithms = algorithms(message, kemac);
-        let keys = MessageKeys::derive(self.muk.0.expose(), rand, header.csb, algorithms)?;
-        keys.verify(&[message.without_mac()], kemac.mac)?;
+        let proof = (&[message.without_mac()][..], kemac.mac);
+        let muk = self.muk.0.expose();
+        let keys = MessageKeys::derive_verified(muk, rand, header.csb, algorithms, proof)?;
         self.counter = Some(counter);
         Ok(keys)
     }
@@ -392,18 +393,16 @@ impl Entry {
         kemac: &Kemac<'_>,
     ) -> Result<MessageKeys, Reject> {
         let (csb, algorithms) = (message.header().csb, algorithms(message, kemac));
-        let cached = self.keys.take_if(|keys| keys.are_for(csb, algorithms));
-        let was_cached = cached.is_some();
-        let keys = match cached {
-            Some(keys) => keys,
-            None => MessageKeys::derive(self.msk.key.expose(), &self.msk.rand, csb, algorithms)?,
-        };
-        let verified = keys.verify(&[message.without_mac()], kemac.mac);
-        if let (Err(reject), true) = (verified, was_cached) {
-            self.keys = Some(keys);
-            return Err(reject);
+        let proof @ (pieces, mac) = (&[message.without_mac()][..], kemac.mac);
+        let are_kept = |keys: &MessageKeys| keys.are_for(csb, algorithms);
+        if let Some(kept) = self.keys.as_ref().filter(|keys| are_kept(keys)) {
+            kept.verify(pieces, mac)?;
         }
-        verified.map(|()| keys)
+        if let Some(kept) = self.keys.take_if(|keys| are_kept(keys)) {
+            return Ok(kept);
+        }
+        let Msk { key, rand } = &self.msk;
+        MessageKeys::derive_verified(key.expose(), rand, csb, algorithms, proof)
     }
 }
 
