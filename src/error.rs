@@ -49,6 +49,9 @@ rejects! {
     MkiExpired = "mki_expired",
     /// Authentication tag does not match.
     AuthFailed = "auth_failed",
+    /// Authentication tag does not match under the likeliest rollover counter, and no try was left for
+    /// others.
+    TrialLimit = "trial_limit",
     /// This index was received before.
     Replayed = "replayed",
     /// Older than the replay window reaches.

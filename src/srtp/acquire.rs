@@ -6,6 +6,7 @@ use super::{
     index,
     key::PacketKind,
     ring::KeyRing,
+    trials::Claim,
     unprotect::{Packet, Unprotector, Verdict},
 };
 use crate::{
@@ -40,14 +41,18 @@ impl Unprotector {
         packet: &mut Packet<'_>,
         mut n: u32,
     ) -> Verdict {
+        let (claim, now) = (claim(attempt, packet), self.now);
         while let Some(index) = self.candidate(n, attempt, packet.keys) {
-            if n > 0 && !self.take_trial() {
-                break;
+            if n > 0 && !self.trials.take(claim, now) {
+                return Err(Reject::TrialLimit);
             }
             if self.open(attempt, index, packet.bytes).is_ok() {
                 return self.commit_first(attempt, packet, index);
             }
             n += 1;
+        }
+        if n > 1 {
+            self.trials.fail(claim, now);
         }
         Err(Reject::AuthFailed)
     }
@@ -74,15 +79,15 @@ impl Unprotector {
         let tried = index::estimate(highest, attempt.clear.seq).ok();
         let announced = packet.keys.announced_roc(attempt.clear.ssrc).unwrap_or_default();
         let nearby = announced.max(highest.roc());
-        let mut n = 0;
+        let (claim, mut n) = (claim(attempt, packet), 0);
         while let Some(index) = self.candidate_near(nearby, n, attempt) {
             n += 1;
             // Only ahead of everything accepted, so that nothing is accepted twice.
             if index <= highest || tried == Some(index) {
                 continue;
             }
-            if !self.take_trial() {
-                break;
+            if !self.trials.take(claim, now) {
+                return Err(refused);
             }
             if self.open(attempt, index, packet.bytes).is_ok() {
                 let (_, stream) = self.streams.find(attempt.stream(packet.session));
@@ -90,6 +95,7 @@ impl Unprotector {
                 return self.commit(attempt, packet, hint, index, fresh);
             }
         }
+        self.trials.fail(claim, now);
         Err(refused)
     }
 
@@ -107,12 +113,9 @@ impl Unprotector {
         };
         Some(PacketIndex::new(Roc(roc), attempt.clear.seq))
     }
+}
 
-    /// Takes one try beyond a packet's first from the budget of the batch.
-    //= D5: the tries are bounded, so that forged SSRCs stay cheap
-    fn take_trial(&mut self) -> bool {
-        let left = self.trials_left.checked_sub(1);
-        self.trials_left = left.unwrap_or(0);
-        left.is_some()
-    }
+//= D5: the tries are bounded, so that forged SSRCs stay cheap
+const fn claim(attempt: &Attempt<'_>, packet: &Packet<'_>) -> Claim {
+    Claim::new(packet.session, attempt.stream(packet.session), packet.source)
 }

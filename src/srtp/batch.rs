@@ -34,7 +34,7 @@ impl Unprotector {
     /// sessions, keys, profiles, lengths, RTP and RTCP. Packets beyond the length of `verdicts` are
     /// not looked at.
     pub fn unprotect_batch(&mut self, batch: &mut [Packet<'_>], verdicts: &mut [Verdict]) {
-        self.trials_left = self.limits.roc_trials_per_batch;
+        self.trials.next_batch();
         if let ([packet], [verdict, ..]) = (&mut *batch, &mut *verdicts) {
             *verdict = self.unprotect_single(packet);
             return;

@@ -20,6 +20,7 @@ mod replay;
 mod ring;
 mod seal;
 mod stream;
+mod trials;
 mod unprotect;
 
 #[cfg(feature = "internals")]

@@ -39,6 +39,11 @@ impl StreamKey {
         }
     }
 
+    /// The key as a number, different for every stream.
+    pub(crate) const fn number(self) -> u64 {
+        self.0.get()
+    }
+
     #[inline]
     const fn destination(self) -> u64 {
         self.0.get() >> 33

@@ -13,6 +13,7 @@ use super::{
     replay::{Fresh, ReplayWindow},
     ring::KeyRing,
     stream::{Hint, Inserted, SessionId, StreamTable},
+    trials::{Claim, Trials},
 };
 use crate::{
     error::Reject,
@@ -65,8 +66,15 @@ pub struct StreamLimits {
     pub replay_window: u16,
     /// Rollover counters tried on the first packet of a stream, unknown or long silent. Default 4.
     pub roc_candidates: u32,
-    /// Tries beyond the first of each packet that one batch may spend on such streams. Default 16.
+    /// Tries beyond the first of each packet that a batch adds to the budget of such streams, once for
+    /// sources of which nothing authentic has come and once for the others. Default 16; counter
+    /// `trial_limit`.
     pub roc_trials_per_batch: u32,
+    /// Unused tries that the budget saves up. Default 256.
+    pub roc_trials_saved: u32,
+    /// How long a stream waits whose tries have failed, longer each time, up to 64 times as long.
+    /// Default 20 ms.
+    pub roc_trial_pause: Duration,
     /// A stream silent for this long may come back from another source address, and with a higher
     /// rollover counter than its last packets let expect. Default 30 s.
     pub source_timeout: Duration,
@@ -80,6 +88,8 @@ impl Default for StreamLimits {
             replay_window: 128,
             roc_candidates: 4,
             roc_trials_per_batch: 16,
+            roc_trials_saved: 256,
+            roc_trial_pause: Duration::from_millis(20),
             source_timeout: Duration::from_secs(30),
         }
     }
@@ -92,7 +102,7 @@ pub struct Unprotector {
     pub(super) limits: StreamLimits,
     pub(super) backend: Backend,
     pub(super) now: u32,
-    pub(super) trials_left: u32,
+    pub(super) trials: Trials,
     evicted: u64,
     derived: DerivedKeys,
 }
@@ -113,7 +123,7 @@ impl Unprotector {
             limits,
             backend,
             now: 0,
-            trials_left: limits.roc_trials_per_batch,
+            trials: Trials::new(&limits),
             evicted: 0,
             derived: DerivedKeys::default(),
         }
@@ -130,7 +140,7 @@ impl Unprotector {
     /// # Errors
     /// The reason it is not accepted. No state has changed then.
     pub fn unprotect(&mut self, packet: &mut Packet<'_>) -> Verdict {
-        self.trials_left = self.limits.roc_trials_per_batch;
+        self.trials.next_batch();
         self.unprotect_one(packet)
     }
 
@@ -232,6 +242,7 @@ impl Unprotector {
             Inserted::Evicted => self.evicted += 1,
             Inserted::Full => return Err(Reject::StreamLimit),
         }
+        self.trials.know(Claim::new(packet.session, key, packet.source));
         Ok(attempt.opened(index, true))
     }
 }

@@ -1,6 +1,6 @@
 //! Opening what the key file has keys for: MSK messages, MTK messages, SRTP and SRTCP.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use mcast_srtp::{
     Error, Reject,
@@ -49,6 +49,7 @@ impl Opener {
         // A capture may start anywhere, and there is time.
         limits.roc_candidates = 256;
         limits.roc_trials_per_batch = 256;
+        limits.roc_trial_pause = Duration::ZERO;
         let mut opener = Self {
             store: KeyStore::new(KeyLimits::default()),
             muks: Vec::new(),
