@@ -70,6 +70,8 @@ rejects! {
     HoldExpired = "hold_expired",
     /// The hold-back buffer had no room left.
     HoldFull = "hold_full",
+    /// More burst-control messages a second than one group may send.
+    BurstRateLimit = "burst_rate_limit",
     /// Burst-control message whose fields do not fit.
     BadBurst = "bad_burst",
     /// Burst-control subtype nobody has defined.
@@ -84,6 +86,8 @@ rejects! {
     MikeyUnsupported = "mikey_unsupported",
     /// MIKEY message without the Key ID extension of MBMS.
     MikeyNotMbms = "mikey_not_mbms",
+    /// More MIKEY messages a second than one source of a group may send.
+    KeyRateLimit = "key_rate_limit",
     /// More MIKEY messages than the key thread could take.
     MikeyQueueFull = "mikey_queue_full",
     /// No MUK for the identities in an MSK message.

@@ -72,6 +72,24 @@ impl LiveKeys {
         self.forget(msk);
     }
 
+    /// An MSK is no longer held. Its traffic keys may still be on the air, and retire as others do.
+    pub(super) fn evict_msk(&mut self, msk: MskId) {
+        if !self.keys.iter().any(|live| live.msk == msk) {
+            self.forget(msk);
+        }
+    }
+
+    /// Whether neither a traffic key nor an MSK is left.
+    pub(super) const fn is_spent(&self) -> bool {
+        self.keys.is_empty() && self.msks.is_empty()
+    }
+
+    /// MSKs noted.
+    #[cfg(test)]
+    pub(super) const fn msks(&self) -> usize {
+        self.msks.len()
+    }
+
     /// Takes out what is older than a key that has been in use for `grace`.
     pub(super) fn retire_unused(&mut self, now: Instant, grace: Duration) -> Retired {
         for live in self.keys.iter_mut().filter(|live| live.key.is_used()) {

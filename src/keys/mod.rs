@@ -1,6 +1,7 @@
 //! MUK, MSK and MTK: derivation, messages, acceptance rules, and the published table.
 
 mod accept;
+mod former;
 pub mod gba;
 pub mod issue;
 mod live;
@@ -13,6 +14,8 @@ mod prf;
 mod protection;
 mod store;
 mod table;
+
+use std::sync;
 
 pub use material::{CryptoSession, Interval, Msk, Mtk, Muk, MukId};
 pub use message::named_msk;

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     Muk, MukId,
+    former::Former,
     live::LiveKeys,
     outcome::{MskAccepted, MtkAccepted, Outcome},
     store::{KeyLimits, KeyStore},
@@ -99,9 +100,8 @@ impl KeyEvent {
 pub struct KeyPlane {
     store: KeyStore,
     published: Arc<PublishedKeys>,
-    /// The table before the published one. A lane in the middle of a batch may still use it; kept until
-    /// the next tick, it is freed and its keys are erased here, not there.
-    former: Option<Arc<KeyTable>>,
+    /// Freed and their keys erased here, not on a lane.
+    former: Former<KeyTable>,
     groups: BTreeMap<GroupId, Group>,
     live: BTreeMap<KeyGroupId, LiveKeys>,
     changed: BTreeSet<GroupId>,
@@ -131,7 +131,7 @@ impl KeyPlane {
         Self {
             store: KeyStore::new(limits.store),
             published: Arc::default(),
-            former: None,
+            former: Former::new(),
             groups: BTreeMap::new(),
             live: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -231,9 +231,12 @@ impl KeyPlane {
         }
     }
 
-    /// Retires keys whose time is over. To be called a few times a second.
+    /// Retires keys whose time is over, and erases those that were retired and that no lane uses any
+    /// more. To be called a few times a second, each time followed by [`Self::publish`]: a key goes with
+    /// the publish that follows its retirement, or, if a lane was in the middle of a batch then, with the
+    /// tick after that batch.
     pub fn tick(&mut self, now: Instant) {
-        self.former = None;
+        self.former.release();
         let mut changed = Vec::new();
         for (id, live) in &mut self.live {
             let retired = live.retire_unused(now, self.limits.grace);
@@ -246,6 +249,11 @@ impl KeyPlane {
             }
         }
         changed.into_iter().for_each(|id| self.mark(id));
+        // What is left of a key group is the names of its keys, for the sake of verdicts.
+        let groups = &self.groups;
+        self.live.retain(|id, live| {
+            !live.is_spent() || groups.values().any(|group| group.key_groups.contains(id))
+        });
     }
 
     /// Builds and publishes the next table if anything has changed; tells whether it did.
@@ -259,7 +267,7 @@ impl KeyPlane {
             .map(|id| (id, self.groups.get(&id).map(|group| self.ring(group, &mut built))))
             .collect();
         let table = self.published.load().with_rings(rings);
-        self.former = Some(self.published.replace(table));
+        self.former.put(self.published.replace(table));
         true
     }
 
@@ -269,6 +277,18 @@ impl KeyPlane {
         &self.published
     }
 
+    /// Key groups of which keys are held, or names of retired ones.
+    #[cfg(test)]
+    pub(super) fn key_groups(&self) -> usize {
+        self.live.len()
+    }
+
+    /// MSKs noted with them.
+    #[cfg(test)]
+    pub(super) fn key_group_msks(&self) -> usize {
+        self.live.values().map(LiveKeys::msks).sum()
+    }
+
     /// The message store, for display.
     #[must_use]
     pub const fn store(&self) -> &KeyStore {
@@ -276,13 +296,24 @@ impl KeyPlane {
     }
 
     fn accept_msk(&mut self, accepted: MskAccepted) -> KeyEvent {
-        let MskAccepted { domain, msk_id, redelivered, replaced, verification, sessions, .. } =
-            accepted;
+        let MskAccepted {
+            domain,
+            msk_id,
+            evicted,
+            redelivered,
+            replaced,
+            verification,
+            sessions,
+            ..
+        } = accepted;
         let live = self.live.entry((domain, msk_id.group)).or_default();
         if replaced {
             // Its traffic keys are numbered from the start again: those of the key that is gone
             // would pass for newer ones.
             live.retire_msk(msk_id);
+        }
+        if let Some(evicted) = evicted {
+            live.evict_msk(evicted);
         }
         live.note_msk(msk_id);
         live.announce(&sessions);

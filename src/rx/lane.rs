@@ -9,11 +9,12 @@ use std::{
 use arrayvec::ArrayVec;
 
 use super::{
-    deliver::deliver,
+    deliver::{Arrival, deliver},
     event::{KeyMessage, Sink},
-    hold::HoldBack,
+    hold::{Held, HoldBack},
     limits::Limits,
     port::{Port, PortId},
+    rate::GroupRates,
 };
 use crate::{
     error::Reject,
@@ -65,9 +66,10 @@ pub struct Lane {
     keys: Arc<PublishedKeys>,
     unprotector: Unprotector,
     ports: Vec<Option<Port>>,
+    rates: GroupRates,
     hold: HoldBack,
-    /// Generation of the table that the held packets were last tried with.
-    tried: u64,
+    /// Generation of the last table.
+    seen: u64,
     epoch: Option<Instant>,
 }
 
@@ -79,8 +81,9 @@ impl Lane {
             keys,
             unprotector: Unprotector::new(limits.streams),
             ports: Vec::new(),
+            rates: GroupRates::new(limits),
             hold: HoldBack::new(limits),
-            tried: 0,
+            seen: 0,
             epoch: None,
         }
     }
@@ -88,6 +91,7 @@ impl Lane {
     /// Adds a socket and numbers it.
     pub fn add_port(&mut self, port: Port) -> PortId {
         self.hold.add_group(port.group.0);
+        self.rates.add_group(port.group);
         let free = self.ports.iter().position(Option::is_none);
         let place = free.unwrap_or_else(|| {
             self.ports.push(None);
@@ -102,7 +106,7 @@ impl Lane {
         if let Some(port) = self.ports.get_mut(port.0).and_then(Option::take) {
             self.unprotector.remove_session(port.session);
         }
-        self.hold.retain(|_, held| held.port != port);
+        self.hold.retain(|held| held.port != port);
     }
 
     /// Treats a batch: key messages first, then packets against one table of keys.
@@ -126,7 +130,7 @@ impl Lane {
     pub fn tick(&mut self, now: Instant, sink: &mut impl Sink) -> BatchReport {
         let mut report = BatchReport::default();
         let table = self.keys.load();
-        self.retry_held(&table, now, sink, &mut report);
+        self.meet(&table, now, sink, &mut report);
         report
     }
 
@@ -148,6 +152,12 @@ impl Lane {
         self.unprotector.streams()
     }
 
+    /// Session keys kept beside those of the table.
+    #[cfg(test)]
+    pub(crate) fn derived_keys(&self) -> usize {
+        self.unprotector.derived_keys()
+    }
+
     fn run_chunk(
         &mut self,
         batch: &mut [Datagram<'_>],
@@ -157,11 +167,11 @@ impl Lane {
     ) {
         let mut kinds = ArrayVec::<Option<PacketKind>, MAX_BATCH>::new();
         for datagram in batch.iter() {
-            kinds.push(self.sort_out(datagram, sink, report));
+            kinds.push(self.sort_out(datagram, now, sink, report));
         }
         // Behind the key messages: a plane that works in place has published by now.
         let table = self.keys.load();
-        self.retry_held(&table, now, sink, report);
+        self.meet(&table, now, sink, report);
         let since_epoch = self.since_epoch(now);
         self.unprotector.set_now(since_epoch);
 
@@ -190,7 +200,9 @@ impl Lane {
                 Ok(Some(opened)) => {
                     let plain = packet.bytes.get(..opened.len).unwrap_or_default();
                     port.counters.streams.add(opened.new_stream.into());
-                    report.count(deliver(port, packet.kind, &opened, plain, source, sink));
+                    let bursts = self.rates.bursts(port.group);
+                    let mut arrival = Arrival { port, source, now, bursts };
+                    report.count(deliver(&mut arrival, packet.kind, &opened, plain, sink));
                 }
                 Ok(None) => {
                     report.held += 1;
@@ -206,8 +218,9 @@ impl Lane {
 
     /// Counts a datagram and passes key messages on; `Some` for what is to be decrypted.
     fn sort_out(
-        &self,
+        &mut self,
         datagram: &Datagram<'_>,
+        now: Instant,
         sink: &mut impl Sink,
         report: &mut BatchReport,
     ) -> Option<PacketKind> {
@@ -223,7 +236,12 @@ impl Lane {
             Ok(Some(kind)) => return Some(kind),
             Ok(None) => {
                 let Datagram { source, ref bytes, .. } = *datagram;
-                match sink.key_message(KeyMessage { group: port.group, bytes, source }) {
+                let message = KeyMessage { group: port.group, bytes, source };
+                // One group, or one source of it, must not use up the time of the key plane.
+                let allowed = self.rates.keys(port.group).allows(source, now);
+                let taken =
+                    if allowed { sink.key_message(message) } else { Err(Reject::KeyRateLimit) };
+                match taken {
                     Ok(()) => {
                         report.key_messages += 1;
                         port.counters.key_messages.add(1);
@@ -242,25 +260,25 @@ impl Lane {
         None
     }
 
-    /// Tries the held packets again if there is a new table, and lets go of those whose time is over.
-    fn retry_held(
+    /// What a table brings: with a new one the held packets are tried again, and what was derived from
+    /// keys that it may lack is erased; and with time those go whose time is over.
+    fn meet(
         &mut self,
         table: &KeyTable,
         now: Instant,
         sink: &mut impl Sink,
         report: &mut BatchReport,
     ) {
-        if self.hold.is_empty() {
-            self.tried = table.generation();
-            return;
-        }
-        if table.generation() != self.tried {
-            self.tried = table.generation();
-            self.release(table, now, sink, report);
+        if table.generation() != self.seen {
+            self.seen = table.generation();
+            self.unprotector.forget_derived();
+            if !self.hold.is_empty() {
+                self.release(table, now, sink, report);
+            }
         }
         if self.hold.next_expiry().is_some_and(|expiry| expiry <= now) {
             let ports = &self.ports;
-            self.hold.retain(|_, held| {
+            self.hold.retain(|held| {
                 let expired = held.is_expired(now);
                 if let (true, Some(Some(port))) = (expired, ports.get(held.port.0)) {
                     port.counters.rejects.add(Reject::HoldExpired);
@@ -283,31 +301,34 @@ impl Lane {
         let mut first = 0;
         while first < self.hold.len() {
             let mut batch = self.hold.batch::<MAX_BATCH>(first);
-            let count = batch.len();
             let mut packets = ArrayVec::<Packet<'_>, MAX_BATCH>::new();
-            let mut places = ArrayVec::<(&Port, SocketAddr), MAX_BATCH>::new();
-            let mut still = [false; MAX_BATCH];
+            let mut places = ArrayVec::<(&Port, &mut Held), MAX_BATCH>::new();
             for (held, bytes) in &mut batch {
+                // Whatever becomes of it, it is not tried twice, unless its key is still missing.
+                held.done = true;
                 let Some(Some(port)) = self.ports.get(held.port.0) else { continue };
                 // `sort` put it aside as RTP or RTCP, so it says so again.
                 let Ok(Some(kind)) = sort(port, bytes) else { continue };
-                places.push((port, held.source));
                 packets.push(packet(port, kind, held.source, table, bytes));
+                places.push((port, held));
             }
             let mut verdicts = [NO_VERDICT; MAX_BATCH];
             self.unprotector.unprotect_batch(&mut packets, &mut verdicts);
-            for (n, ((packet, (port, source)), verdict)) in
-                packets.iter().zip(places).zip(verdicts).enumerate()
-            {
+            for ((packet, (port, held)), verdict) in packets.iter().zip(places).zip(verdicts) {
                 match verdict {
                     Ok(opened) => {
                         report.released += 1;
                         port.counters.released.add(1);
                         port.counters.streams.add(opened.new_stream.into());
                         let plain = packet.bytes.get(..opened.len).unwrap_or_default();
-                        report.count(deliver(port, packet.kind, &opened, plain, source, sink));
+                        let bursts = self.rates.bursts(port.group);
+                        let mut arrival = Arrival { port, source: held.source, now, bursts };
+                        report.count(deliver(&mut arrival, packet.kind, &opened, plain, sink));
                     }
-                    Err(Reject::UnknownMki) => still[n] = true,
+                    Err(Reject::UnknownMki) => {
+                        held.done = false;
+                        first += 1;
+                    }
                     Err(reject) => {
                         report.rejected += 1;
                         port.counters.rejects.add(reject);
@@ -316,14 +337,7 @@ impl Lane {
             }
             drop(packets);
             drop(batch);
-            let mut kept = 0;
-            self.hold.retain(|place, _| {
-                let of_batch = place.checked_sub(first).and_then(|n| still[..count].get(n));
-                let keep = of_batch.copied().unwrap_or(true);
-                kept += usize::from(of_batch.is_some() && keep);
-                keep
-            });
-            first += kept;
+            self.hold.remove_done();
         }
     }
 

@@ -15,6 +15,7 @@ mod hold;
 mod lane;
 mod limits;
 mod port;
+mod rate;
 mod receiver;
 #[cfg(feature = "rtp-types")]
 mod rtp_types;

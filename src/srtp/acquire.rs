@@ -116,6 +116,7 @@ impl Unprotector {
 }
 
 //= D5: the tries are bounded, so that forged SSRCs stay cheap
-const fn claim(attempt: &Attempt<'_>, packet: &Packet<'_>) -> Claim {
-    Claim::new(packet.session, attempt.stream(packet.session), packet.source)
+fn claim(attempt: &Attempt<'_>, packet: &Packet<'_>) -> Claim {
+    let near = packet.keys.announced_roc(attempt.clear.ssrc).unwrap_or_default();
+    Claim::new(packet.session, attempt.stream(packet.session), packet.source, near)
 }

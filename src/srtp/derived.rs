@@ -40,6 +40,16 @@ impl DerivedKeys {
         };
         self.entries[place].as_ref().map(|entry| &entry.session)
     }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.iter().flatten().count()
+    }
+
+    /// Erases them all: the keys they were derived from may be gone.
+    pub(crate) fn clear(&mut self) {
+        self.entries.iter_mut().for_each(|entry| *entry = None);
+    }
 }
 
 impl std::fmt::Debug for DerivedKeys {

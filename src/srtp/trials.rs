@@ -13,6 +13,7 @@ use super::{
     stream::{SessionId, StreamKey},
     unprotect::StreamLimits,
 };
+use crate::ids::Roc;
 
 /// The tries of one lane.
 #[derive(Debug)]
@@ -27,11 +28,12 @@ pub(super) struct Trials {
     failed: Box<[Failed; PLACES]>,
 }
 
-/// Who asks: a stream, as its source names it.
+/// Who asks: a stream, as its source names it, and where its rollover counter is looked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim {
     stream: StreamKey,
     source: u64,
+    near: Roc,
 }
 
 /// A claim whose tries came to nothing.
@@ -43,13 +45,13 @@ struct Failed {
 }
 
 impl Claim {
-    pub(super) const fn new(session: SessionId, stream: StreamKey, source: u32) -> Self {
-        Self { stream, source: (session.0 as u64) << 32 | source as u64 }
+    pub(super) const fn new(session: SessionId, stream: StreamKey, source: u32, near: Roc) -> Self {
+        Self { stream, source: source_at(session, source), near }
     }
 
     /// A number that is never zero.
     const fn number(self) -> u64 {
-        mixed(self.stream.number() ^ mixed(self.source)) | 1
+        mixed(self.stream.number() ^ mixed(self.source ^ mixed(self.near.0 as u64))) | 1
     }
 }
 
@@ -99,9 +101,14 @@ impl Trials {
     }
 
     /// Something authentic has come from there.
-    pub(super) fn know(&mut self, claim: Claim) {
-        self.known[place(mixed(claim.source))] = claim.source;
+    pub(super) fn know(&mut self, session: SessionId, source: u32) {
+        let source = source_at(session, source);
+        self.known[place(mixed(source))] = source;
     }
+}
+
+const fn source_at(session: SessionId, source: u32) -> u64 {
+    (session.0 as u64) << 32 | source as u64
 }
 
 const fn mixed(number: u64) -> u64 {
@@ -126,7 +133,7 @@ mod tests {
 
     fn claim(ssrc: u32, source: u32) -> Claim {
         let session = SessionId(1);
-        Claim::new(session, StreamKey::new(session, PacketKind::Rtp, Ssrc(ssrc)), source)
+        Claim::new(session, StreamKey::new(session, PacketKind::Rtp, Ssrc(ssrc)), source, Roc(0))
     }
 
     fn trials() -> Trials {
@@ -142,12 +149,20 @@ mod tests {
     #[test]
     fn strangers_cannot_use_up_the_tries_of_a_source_that_is_known() {
         let mut trials = trials();
-        trials.know(claim(1, 7));
+        trials.know(SessionId(1), 7);
         let taken = (0..100).filter(|n| trials.take(claim(*n, 66), 0)).count();
         assert_eq!(taken, 8, "what was saved up");
         assert!((0..8).all(|n| trials.take(claim(n, 7), 0)) && !trials.take(claim(9, 7), 0));
         trials.next_batch();
         assert_eq!((0..100).filter(|n| trials.take(claim(*n, 66), 0)).count(), 2);
+    }
+
+    #[test]
+    fn a_new_announcement_ends_the_pause() {
+        let mut trials = trials();
+        trials.fail(claim(1, 7), 0);
+        assert!(!trials.take(claim(1, 7), 0));
+        assert!(trials.take(Claim { near: Roc(100), ..claim(1, 7) }, 0));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     replay::{Fresh, ReplayWindow},
     ring::KeyRing,
     stream::{Hint, Inserted, SessionId, StreamTable},
-    trials::{Claim, Trials},
+    trials::Trials,
 };
 use crate::{
     error::Reject,
@@ -149,6 +149,18 @@ impl Unprotector {
         self.streams.remove_session(session);
     }
 
+    /// Erases the session keys that profiles with a key derivation rate have had derived. To be called
+    /// when keys have been retired; those still in use are derived again, a microsecond each.
+    pub fn forget_derived(&mut self) {
+        self.derived.clear();
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn derived_keys(&self) -> usize {
+        self.derived.len()
+    }
+
     /// Streams kept at the moment.
     #[must_use]
     pub const fn streams(&self) -> usize {
@@ -242,7 +254,7 @@ impl Unprotector {
             Inserted::Evicted => self.evicted += 1,
             Inserted::Full => return Err(Reject::StreamLimit),
         }
-        self.trials.know(Claim::new(packet.session, key, packet.source));
+        self.trials.know(packet.session, packet.source);
         Ok(attempt.opened(index, true))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use mcast_srtp::{
     Reject,
     ids::{MskId, Roc},
-    rx::{Datagram, PortId},
+    rx::{Datagram, Limits, PortId},
     srtp::{Cipher, Profile, Rcc, RccMode},
     wire::{
         burst::{AckReason, Acknowledgement, BurstMessage, Release, Subtype},
@@ -24,7 +24,9 @@ use crate::{
 
 /// A client that holds a traffic key and has heard one packet.
 fn client(keys: &Keys) -> (Client, Instant) {
-    let (mut client, now) = (Client::new(), Instant::now());
+    let mut limits = Limits::default();
+    limits.key_messages_per_second = u32::MAX;
+    let (mut client, now) = (Client::named("c1", &limits), Instant::now());
     client.receiver.key_message(&keys.msk_message(1, 1), now).unwrap();
     client.receive(client.ports.keys, &keys.mtk_message(1, 1), now);
     client.receive(client.ports.media, &media(&keys.traffic_key(1, 1), TALKER, 1), now);

@@ -15,7 +15,7 @@ use mcast_srtp::{
     Gateway, Reject,
     ids::GroupId,
     keys::issue::open_verification,
-    rx::{Event, GroupStats},
+    rx::{Event, GroupStats, Limits},
 };
 
 use crate::{
@@ -196,8 +196,11 @@ fn msk_over_unicast_is_confirmed_to_its_sender_once_and_replays_get_no_answer() 
 fn flood_of_key_messages_is_counted_and_the_next_good_one_is_accepted() {
     let keys = Keys::default();
     let group = SocketAddr::new([239, 255, 74, 5].into(), free_port());
+    let mut limits = Limits::default();
+    limits.key_messages_per_second = u32::MAX;
     let gateway = Gateway::builder()
         .muk(muk_id("c1"), muk("c1"))
+        .limits(limits)
         .key_queue(2)
         .group(spec(group).with_key_message(keys.msk_message(1, 1)))
         .start(|_| ())
@@ -226,6 +229,33 @@ fn flood_of_key_messages_is_counted_and_the_next_good_one_is_accepted() {
         multicast.send(&keys.mtk_message(1, 1), group).unwrap();
         gateway.stats().keys.mtk == 1
     });
+}
+
+#[test]
+fn flood_of_key_messages_to_one_group_leaves_the_key_thread_to_the_others() {
+    let [keys, quiet] = [Keys::default(), Keys::of_group(0x18)];
+    let port = free_port();
+    let [flooded, other] = [6, 7].map(|n| SocketAddr::new([239, 255, 74, n].into(), port));
+    let mut gateway = Gateway::builder()
+        .muk(muk_id("c1"), muk("c1"))
+        .group(spec(flooded).with_key_message(keys.msk_message(1, 1)))
+        .start(|_| ())
+        .unwrap();
+    let spec = spec(other).with_key_message(quiet.msk_message(1, 2));
+    let other_group = gateway.join(spec).unwrap();
+    let multicast = sender(flooded.ip(), None);
+    let mut forged = keys.mtk_message(1, 1);
+    *forged.last_mut().unwrap() ^= 1;
+    // Each of these once: what got lost would be missed.
+    for mtk in 1..=40 {
+        (0..50).for_each(|_| multicast.send(&forged, flooded).unwrap());
+        multicast.send(&quiet.mtk_message(1, mtk), other).unwrap();
+        wait_until("the other's key", || gateway.stats().keys.mtk == mtk.into());
+    }
+    let stats = only_group(&gateway);
+    let refused = |reject| stats.rejects.count(reject);
+    assert!(refused(Reject::KeyRateLimit) > 0 && refused(Reject::MikeyQueueFull) == 0);
+    assert_eq!(stats_of(&gateway, other_group).rejects.total(), 0);
 }
 
 /// Packets that a socket's buffer holds easily.
