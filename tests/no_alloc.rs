@@ -252,3 +252,55 @@ fn warm_lane_allocates_nothing_while_keys_change() {
         assert_eq!(bench.requests, 0, "{profile}");
     }
 }
+
+#[test]
+fn warm_lane_allocates_and_frees_nothing_in_a_storm_of_key_changes() {
+    let keys = Keys::default();
+    let now = Instant::now();
+    let mut plane = KeyPlane::new(PlaneLimits::default());
+    plane.insert_muk(muk_id("c1"), muk("c1")).unwrap();
+    plane.add_group(GroupId(0), None);
+    plane.announce(GroupId(0), &keys.msk_message(1, 1), now).unwrap();
+    // A key given by hand stays whatever comes and goes beside it.
+    let key = Arc::new(Keys::of_group(0x99).traffic_key(1, 1));
+    plane.insert_fixed(GroupId(0), Arc::clone(&key)).unwrap();
+    plane.publish();
+    let published = Arc::clone(plane.published());
+    let mut lane = Lane::new(Arc::clone(&published), &Limits::default());
+    let carries = Carries { rtp: true, ..Carries::default() };
+    let port = lane.add_port(Port::new(GroupId(0), SessionId(0), carries, &[], Arc::default()));
+
+    // A new table as fast as they can be made: several while a batch is under way.
+    let messages: Vec<_> = (1..=4000).map(|mtk| keys.mtk_message(1, mtk)).collect();
+    let storm = thread::spawn(move || {
+        for message in &messages {
+            plane.receive(Some(GroupId(0)), message, now).unwrap();
+            assert!(plane.publish());
+        }
+        plane
+    });
+    let (_queue, free) = bounded(1);
+    let mut sink = Counted { media: 0, bursts: 0, to_plane: bounded(1).0, free };
+    let (mut batches, mut tables, mut requests) = (0, Vec::with_capacity(8192), 0);
+    while !storm.is_finished() || batches < 10 {
+        let first = batches * 64;
+        let mut packets: Vec<_> = (first..first + 64).map(|n| media(&key, TALKER, n)).collect();
+        let source: SocketAddr = "192.0.2.1:49170".parse().unwrap();
+        let mut batch: Vec<_> = packets
+            .iter_mut()
+            .map(|bytes| Datagram { port, source, truncated: false, bytes })
+            .collect();
+        let before = REQUESTS.get();
+        let report = lane.run_batch(&mut batch, now, &mut sink);
+        if batches > 0 {
+            requests += REQUESTS.get() - before;
+        }
+        assert_eq!(report.accepted, 64);
+        tables.push(published.load().generation());
+        batches += 1;
+    }
+    let _plane = storm.join().unwrap();
+    tables.dedup();
+    assert!(tables.len() > 2, "the storm has passed beside the lane: {} tables", tables.len());
+    assert_eq!(requests, 0);
+}

@@ -170,10 +170,12 @@ mod tests {
     use super::*;
 
     fn hold(packets: usize, octets: usize, per_group: usize) -> HoldBack {
-        let mut limits = Limits::default();
-        limits.held_packets = packets;
-        limits.held_octets = octets;
-        limits.held_packets_per_group = per_group;
+        let limits = Limits {
+            held_packets: packets,
+            held_octets: octets,
+            held_packets_per_group: per_group,
+            ..Limits::default()
+        };
         let mut hold = HoldBack::new(&limits);
         hold.add_group(9);
         hold
