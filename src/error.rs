@@ -72,6 +72,8 @@ rejects! {
     HoldFull = "hold_full",
     /// More burst-control messages a second than one group may send.
     BurstRateLimit = "burst_rate_limit",
+    /// The worker of its stream was too slow: all memory for packets on their way to it was in use.
+    WorkerQueueFull = "worker_queue_full",
     /// Burst-control message whose fields do not fit.
     BadBurst = "bad_burst",
     /// Burst-control subtype nobody has defined.

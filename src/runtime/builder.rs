@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug)]
 pub struct GatewayBuilder {
     pub(super) lanes: NonZeroUsize,
+    pub(super) workers: usize,
+    pub(super) worker_queue: usize,
     pub(super) limits: Limits,
     pub(super) plane: PlaneLimits,
     pub(super) receive: ReceiveOptions,
@@ -29,6 +31,8 @@ impl Default for GatewayBuilder {
     fn default() -> Self {
         Self {
             lanes: NonZeroUsize::MIN,
+            workers: 0,
+            worker_queue: 64,
             limits: Limits::default(),
             plane: PlaneLimits::default(),
             receive: ReceiveOptions::default(),
@@ -49,6 +53,24 @@ impl GatewayBuilder {
         self
     }
 
+    /// Worker threads behind each lane thread, for groups that one core cannot keep up with: the lane
+    /// thread only receives, and hands each packet to the worker of its SSRC. A stream stays on one
+    /// worker, and its packets stay in order; limits of a lane count for each worker. Default 0: the
+    /// lane thread does it all, which costs less as long as it keeps up.
+    #[must_use]
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Batches of up to 64 packets that may be on their way to each worker. Default 64; counter
+    /// `worker_queue_full`.
+    #[must_use]
+    pub const fn worker_queue(mut self, batches: usize) -> Self {
+        self.worker_queue = batches;
+        self
+    }
+
     /// A client key; more than one for a process that stands for several clients.
     #[must_use]
     pub fn muk(mut self, id: MukId, muk: Muk) -> Self {
@@ -63,7 +85,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Bounds of each lane.
+    /// Bounds of each lane, or of each worker behind it.
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -108,7 +130,9 @@ impl GatewayBuilder {
     }
 
     /// Starts the threads and joins the groups. `callback` runs on the lane threads (key events: on
-    /// the key thread) and must not block.
+    /// the key thread) and must not block. If it panics, the event it was given is lost to it, the
+    /// panic is counted ([`GatewayStats::callback_panics`](super::GatewayStats::callback_panics)), and
+    /// the thread goes on.
     ///
     /// # Errors
     /// [`Error::Invalid`] or [`Error::Io`] with what to do, for the first client key, socket or group

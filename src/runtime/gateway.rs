@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::{SocketAddr, UdpSocket},
+    ops::Add,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,8 +17,12 @@ use tracing::warn;
 
 use super::{
     builder::GatewayBuilder,
-    keys::{self, KeyCounters, KeyQueue, KeyThread, Summary},
-    lane::{Command, LaneSink, LaneThread},
+    callback::{Callback, LaneSink, Panics},
+    doorbell::Doorbell,
+    intake::{Intake, Runner},
+    keys::{self, Bell, KeyCounters, KeyQueue, KeyThread, Summary, Wake},
+    lane::{Command, LaneThread},
+    spread::{Spread, worker},
 };
 use crate::{
     counter::RejectStats,
@@ -26,7 +31,7 @@ use crate::{
     ids::{GroupId, Mki},
     keys::{KeyPlane, Muk, MukId, PublishedKeys},
     net::{Arena, Poller, ReceiveOptions, ReceiveSocket, Waker},
-    rx::{Event, GroupCounters, GroupStats, Lane, Port, payload_types},
+    rx::{Event, GroupCounters, GroupStats, Lane, Port, RateBySource, payload_types},
     srtp::{MAX_BATCH, Profile, SessionId, TrafficKey},
 };
 
@@ -52,6 +57,9 @@ use crate::{
 /// ```
 pub struct Gateway {
     lanes: Vec<LaneHandle>,
+    /// Workers behind each lane.
+    workers: usize,
+    callback: Arc<dyn Panics>,
     keys: Option<KeyQueue>,
     key_counters: Arc<KeyCounters>,
     key_address: Option<SocketAddr>,
@@ -72,7 +80,8 @@ struct LaneHandle {
 struct JoinedGroup {
     name: String,
     lane: usize,
-    counters: Arc<GroupCounters>,
+    /// Of the lane's thread, then of each worker.
+    counters: Vec<Arc<GroupCounters>>,
 }
 
 impl Gateway {
@@ -89,7 +98,8 @@ impl Gateway {
     /// MSK message of the description is refused (RFC 4567 §4.1.2: one failure is the failure of
     /// all). Nothing is joined then.
     pub fn join(&mut self, spec: GroupSpec) -> Result<GroupId, Error> {
-        let counters = Arc::new(GroupCounters::default());
+        let counters: Vec<_> =
+            (0..=self.workers).map(|_| Arc::<GroupCounters>::default()).collect();
         let group = self.free_number();
         let mut sockets = Vec::new();
         for socket in spec.sockets()? {
@@ -100,7 +110,7 @@ impl Gateway {
             let session = SessionId(self.next_session);
             self.next_session += 1;
             let types = payload_types(&spec, &socket);
-            let port = Port::new(group, session, socket.carries, &types, Arc::clone(&counters));
+            let port = Port::new(group, session, socket.carries, &types, Arc::clone(&counters[0]));
             sockets.push((open, port));
         }
         let domain = spec.key_domain;
@@ -115,7 +125,7 @@ impl Gateway {
         let least_busy = self.lanes.iter().enumerate().min_by_key(|(_, lane)| lane.groups);
         let lane = least_busy.map(|(place, _)| place).ok_or(Error::Stopped)?;
         let handle = &mut self.lanes[lane];
-        let join = Command::Join { sockets, counters: Arc::clone(&counters) };
+        let join = Command::Join { sockets, counters: counters.clone() };
         handle.commands.send(join).map_err(|_| Error::Stopped)?;
         handle.waker.wake();
         handle.groups += 1;
@@ -134,10 +144,13 @@ impl Gateway {
             joined.ok_or_else(|| Error::invalid(format!("group {group} is not joined")))?;
         let handle = &mut self.lanes[joined.lane];
         handle.groups -= 1;
-        let (done, left) = bounded(1);
+        let threads = self.workers.max(1);
+        let (done, left) = bounded(threads);
         handle.commands.send(Command::Leave { group, done }).map_err(|_| Error::Stopped)?;
         handle.waker.wake();
-        left.recv().map_err(|_| Error::Stopped)?;
+        for _ in 0..threads {
+            left.recv().map_err(|_| Error::Stopped)?;
+        }
         self.tell_keys(keys::Command::RemoveGroup { group })
     }
 
@@ -171,8 +184,13 @@ impl Gateway {
         let groups = self.groups.iter();
         GatewayStats {
             groups: groups
-                .map(|(id, joined)| (*id, joined.name.clone(), joined.counters.snapshot()))
+                .map(|(id, joined)| {
+                    let each = joined.counters.iter().map(|counters| counters.snapshot());
+                    (*id, joined.name.clone(), each.fold(GroupStats::default(), Add::add))
+                })
                 .collect(),
+            callback_panics: self.callback.panics(),
+            threads_ended: self.threads.iter().filter(|thread| thread.is_finished()).count(),
             keys: KeyStats {
                 msk: self.key_counters.msk.value(),
                 mtk: self.key_counters.mtk.value(),
@@ -201,7 +219,7 @@ impl Gateway {
         builder: &GatewayBuilder,
         callback: impl Fn(Event<'_>) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let callback = Arc::new(callback);
+        let callback = Arc::new(Callback::new(callback));
         let plane = KeyPlane::new(builder.plane);
         let published = Arc::clone(plane.published());
         let (queue, commands, give_back) = KeyQueue::new(builder.queue);
@@ -209,6 +227,8 @@ impl Gateway {
         let key_address = socket.as_ref().and_then(|socket| socket.local_addr().ok());
         let mut gateway = Self {
             lanes: Vec::new(),
+            workers: builder.workers,
+            callback: Arc::clone(&callback) as Arc<dyn Panics>,
             keys: Some(queue.clone()),
             key_counters: Arc::default(),
             key_address,
@@ -219,49 +239,85 @@ impl Gateway {
             stop: Arc::default(),
             threads: Vec::new(),
         };
+        let sink = LaneSink { callback: Arc::clone(&callback), keys: queue.clone() };
+        let mut bells = Vec::new();
         for _ in 0..builder.lanes.get() {
-            let thread = gateway.add_lane(builder, &callback, &queue)?;
-            gateway.spawn("mcast-lane", move || thread.run())?;
+            gateway.add_lane(builder, &sink, &mut bells)?;
         }
+        drop(sink);
         let thread = KeyThread {
             plane,
             commands,
             give_back,
             socket: socket.clone(),
             counters: Arc::clone(&gateway.key_counters),
-            wakers: gateway.lanes.iter().map(|lane| lane.waker.clone()).collect(),
+            bells,
             callback,
             summary: Summary::default(),
         };
         gateway.spawn("mcast-keys", move || thread.run())?;
         if let Some(socket) = socket {
             let (stop, counters) = (Arc::clone(&gateway.stop), Arc::clone(&gateway.key_counters));
-            let listen = move || keys::listen(&socket, &queue, &counters, &stop);
+            let rate = RateBySource::per_second(builder.limits.key_messages_per_second);
+            let listen = move || keys::listen(&socket, &queue, &counters, rate, &stop);
             gateway.spawn("mcast-msk", listen)?;
         }
         Ok(gateway)
     }
 
-    fn add_lane<F>(
+    /// Starts the threads of a lane.
+    fn add_lane<F: Fn(Event<'_>) + Send + Sync + 'static>(
         &mut self,
         builder: &GatewayBuilder,
-        callback: &Arc<F>,
-        queue: &KeyQueue,
-    ) -> Result<LaneThread<F>, Error> {
+        sink: &LaneSink<F>,
+        bells: &mut Vec<Bell>,
+    ) -> Result<(), Error> {
         let poller = Poller::new()
             .map_err(|e| Error::io("no poller for a lane; raise the limit of open files", e))?;
+        let waker = poller.waker();
+        let published = Arc::clone(&self.published);
+        let runner = || Runner {
+            lane: Lane::new(Arc::clone(&published), &builder.limits),
+            sink: sink.clone(),
+            bell: Arc::new(Doorbell::new()),
+        };
+        if builder.workers == 0 {
+            let runner = runner();
+            let wake = Wake::Poller(waker.clone());
+            bells.push(Bell { armed: Arc::clone(&runner.bell), wake });
+            return self.read_into(runner, poller, builder);
+        }
+        let mut ends = Vec::new();
+        for number in 0..builder.workers {
+            let runner = runner();
+            let armed = Arc::clone(&runner.bell);
+            let (end, worker) = worker(runner, builder.worker_queue);
+            bells.push(Bell { armed, wake: Wake::Worker(end.waker()) });
+            ends.push(end);
+            self.spawn(&format!("mcast-worker-{number}"), move || worker.run())?;
+        }
+        self.read_into(Spread::new(&builder.limits, sink.clone(), ends), poller, builder)
+    }
+
+    /// Starts the thread that reads the sockets of a lane.
+    fn read_into(
+        &mut self,
+        intake: impl Intake + Send + 'static,
+        poller: Poller,
+        builder: &GatewayBuilder,
+    ) -> Result<(), Error> {
         let (commands, inbox) = bounded(64);
         self.lanes.push(LaneHandle { commands, waker: poller.waker(), groups: 0 });
-        Ok(LaneThread {
-            lane: Lane::new(Arc::clone(&self.published), &builder.limits),
+        let thread = LaneThread {
+            intake,
             poller,
             arena: Arena::new(MAX_BATCH, Arena::SLOT_LEN),
             commands: inbox,
             stop: Arc::clone(&self.stop),
-            sink: LaneSink { callback: Arc::clone(callback), keys: queue.clone() },
             coalesce: builder.coalesce,
             sockets: Vec::new(),
-        })
+        };
+        self.spawn("mcast-lane", move || thread.run())
     }
 
     fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
@@ -322,6 +378,11 @@ pub struct GatewayStats {
     pub groups: Vec<(GroupId, String, GroupStats)>,
     /// Counters of the key thread.
     pub keys: KeyStats,
+    /// How often the callback has panicked; the events it was given then are lost to it.
+    pub callback_panics: u64,
+    /// Threads of the gateway that have ended before it was stopped: always 0, or a fault of this
+    /// library.
+    pub threads_ended: usize,
 }
 
 /// Counters of the key thread at one moment.
@@ -349,7 +410,11 @@ impl fmt::Display for GatewayStats {
         }
         let KeyStats { msk, mtk, verifications, generation, .. } = self.keys;
         write!(f, "keys: {msk} MSK, {mtk} MTK, {verifications} verified, table {generation}")?;
-        self.keys.rejects.iter().try_for_each(|(reject, count)| write!(f, ", {count} {reject}"))
+        self.keys.rejects.iter().try_for_each(|(reject, count)| write!(f, ", {count} {reject}"))?;
+        match self.callback_panics {
+            0 => Ok(()),
+            panics => write!(f, ", the callback panicked {panics} times"),
+        }
     }
 }
 

@@ -13,13 +13,14 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::{debug, info, warn};
 
+use super::{callback::Callback, doorbell::Doorbell, spread::Work};
 use crate::{
     counter::{Counter, RejectCounters},
     error::{Error, Reject},
     ids::{GroupId, KeyDomainId},
     keys::{KeyEvent, KeyPlane, Muk, MukId},
     net::Waker,
-    rx::{Event, KeyMessage},
+    rx::{Event, KeyMessage, RateBySource},
     srtp::TrafficKey,
 };
 
@@ -99,6 +100,32 @@ impl KeyQueue {
     }
 }
 
+/// A lane, as the key thread knows it.
+pub(super) struct Bell {
+    pub(super) armed: Arc<Doorbell>,
+    pub(super) wake: Wake,
+}
+
+/// How a lane's sleep is ended.
+pub(super) enum Wake {
+    Poller(Waker),
+    Worker(Sender<Work>),
+}
+
+impl Bell {
+    /// Wakes the lane if it waits for a table.
+    fn ring(&self) {
+        if !self.armed.ring() {
+            return;
+        }
+        match &self.wake {
+            Wake::Poller(waker) => waker.wake(),
+            // One whose queue is full is awake.
+            Wake::Worker(queue) => drop(queue.try_send(Work::Wake)),
+        }
+    }
+}
+
 /// State of the key thread.
 pub(super) struct KeyThread<F> {
     pub(super) plane: KeyPlane,
@@ -106,8 +133,8 @@ pub(super) struct KeyThread<F> {
     pub(super) give_back: Sender<Buffer>,
     pub(super) socket: Option<Arc<UdpSocket>>,
     pub(super) counters: Arc<KeyCounters>,
-    pub(super) wakers: Vec<Waker>,
-    pub(super) callback: Arc<F>,
+    pub(super) bells: Vec<Bell>,
+    pub(super) callback: Arc<Callback<F>>,
     pub(super) summary: Summary,
 }
 
@@ -145,7 +172,7 @@ impl<F: Fn(Event<'_>)> KeyThread<F> {
         if self.plane.publish() {
             self.counters.publishes.add(1);
             // Lanes may hold packets back for just these keys.
-            self.wakers.iter().for_each(Waker::wake);
+            self.bells.iter().for_each(Bell::ring);
         }
     }
 
@@ -223,7 +250,7 @@ impl<F: Fn(Event<'_>)> KeyThread<F> {
         if let (Some(message), Some((None, source))) = (event.verification(), from) {
             self.answer(message, source);
         }
-        (self.callback)(Event::Key(&event));
+        self.callback.event(Event::Key(&event));
     }
 
     //= K6: the verification message goes where the MSK message came from
@@ -271,6 +298,7 @@ pub(super) fn listen(
     socket: &UdpSocket,
     queue: &KeyQueue,
     counters: &KeyCounters,
+    mut rate: RateBySource,
     stop: &AtomicBool,
 ) {
     // One octet more than a message may have, so that a longer one is noticed.
@@ -280,7 +308,12 @@ pub(super) fn listen(
             Ok((len, source)) => {
                 // The key thread is the slower one; what finds no room its sender repeats.
                 let message = octets.get(..len).unwrap_or_default();
-                if let Err(reject) = queue.offer(None, message, source) {
+                let offered = if rate.allows(source, Instant::now()) {
+                    queue.offer(None, message, source)
+                } else {
+                    Err(Reject::KeyRateLimit)
+                };
+                if let Err(reject) = offered {
                     counters.not_queued.add(reject);
                 }
             }

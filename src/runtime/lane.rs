@@ -1,4 +1,4 @@
-//! A lane thread: sockets, arena, lane.
+//! A thread that reads sockets: arena, poller, and what becomes of the datagrams.
 
 use std::{
     sync::{
@@ -9,32 +9,37 @@ use std::{
 };
 
 use arrayvec::ArrayVec;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use tracing::warn;
 
-use super::keys::KeyQueue;
+use super::intake::{IDLE, Intake, Settled};
 use crate::{
-    error::Reject,
     ids::GroupId,
     net::{Arena, Poller, ReceiveSocket},
-    rx::{Datagram, Event, GroupCounters, KeyMessage, Lane, Port, PortId, Sink},
+    rx::{Datagram, GroupCounters, Port, PortId},
     srtp::MAX_BATCH,
 };
 
 /// What a lane thread is asked to do.
 pub(super) enum Command {
-    Join { sockets: Vec<(ReceiveSocket, Port)>, counters: Arc<GroupCounters> },
-    Leave { group: GroupId, done: Sender<()> },
+    /// Counters of the group: of this thread, then of each worker.
+    Join {
+        sockets: Vec<(ReceiveSocket, Port)>,
+        counters: Vec<Arc<GroupCounters>>,
+    },
+    Leave {
+        group: GroupId,
+        done: Settled,
+    },
 }
 
-/// State of a lane thread.
-pub(super) struct LaneThread<F> {
-    pub(super) lane: Lane,
+/// State of a thread that reads sockets.
+pub(super) struct LaneThread<I> {
+    pub(super) intake: I,
     pub(super) poller: Poller,
     pub(super) arena: Arena,
     pub(super) commands: Receiver<Command>,
     pub(super) stop: Arc<AtomicBool>,
-    pub(super) sink: LaneSink<F>,
     pub(super) coalesce: Duration,
     pub(super) sockets: Vec<Option<LaneSocket>>,
 }
@@ -49,24 +54,7 @@ pub(super) struct LaneSocket {
     drops: u32,
 }
 
-/// Where a lane of the gateway delivers.
-pub(super) struct LaneSink<F> {
-    pub(super) callback: Arc<F>,
-    pub(super) keys: KeyQueue,
-}
-
-impl<F: Fn(Event<'_>)> Sink for LaneSink<F> {
-    #[inline]
-    fn event(&mut self, event: Event<'_>) {
-        (self.callback)(event);
-    }
-
-    fn key_message(&mut self, message: KeyMessage<'_>) -> Result<(), Reject> {
-        self.keys.offer_from(&message)
-    }
-}
-
-impl<F: Fn(Event<'_>)> LaneThread<F> {
+impl<I: Intake> LaneThread<I> {
     /// Runs until told to stop.
     pub(super) fn run(mut self) {
         let mut next_look = Instant::now() + LOOK;
@@ -74,9 +62,10 @@ impl<F: Fn(Event<'_>)> LaneThread<F> {
             for command in self.commands.clone().try_iter() {
                 self.obey(command);
             }
-            let busy = self.receive(self.patience());
+            let patience = self.intake.patience(Instant::now());
+            let busy = self.receive(patience);
             let now = Instant::now();
-            self.lane.tick(now, &mut self.sink);
+            self.intake.tick(now);
             if now >= next_look {
                 next_look = now + LOOK;
                 self.look_at_drops();
@@ -123,7 +112,7 @@ impl<F: Fn(Event<'_>)> LaneThread<F> {
                 truncated: received.truncated,
                 bytes: received.bytes,
             }));
-            self.lane.run_batch(&mut batch, now, &mut self.sink);
+            self.intake.take(&mut batch, now);
             if count < MAX_BATCH {
                 return;
             }
@@ -144,15 +133,15 @@ impl<F: Fn(Event<'_>)> LaneThread<F> {
                         && let Some(socket) = self.sockets[place].take()
                     {
                         // Closing the socket leaves the group and the poller.
-                        self.lane.remove_port(socket.port);
+                        self.intake.remove_port(socket.port);
                     }
                 }
-                let _ = done.send(());
+                self.intake.settle(&done);
             }
         }
     }
 
-    fn add(&mut self, socket: ReceiveSocket, port: Port, counters: &Arc<GroupCounters>) {
+    fn add(&mut self, socket: ReceiveSocket, port: Port, counters: &[Arc<GroupCounters>]) {
         let token = self.sockets.iter().position(Option::is_none).unwrap_or_else(|| {
             self.sockets.push(None);
             self.sockets.len() - 1
@@ -161,18 +150,9 @@ impl<F: Fn(Event<'_>)> LaneThread<F> {
             warn!(%error, group = %socket.local(), "socket cannot be polled; nothing is received");
             return;
         }
-        let group = port.group;
-        let port = self.lane.add_port(port);
-        let counters = Arc::clone(counters);
-        self.sockets[token] = Some(LaneSocket { socket, port, group, counters, drops: 0 });
-    }
-
-    /// How long to wait for datagrams: not past the time when a held packet expires.
-    fn patience(&self) -> Duration {
-        let now = Instant::now();
-        self.lane
-            .next_deadline()
-            .map_or(IDLE, |deadline| deadline.saturating_duration_since(now).clamp(BRIEF, IDLE))
+        let (group, own) = (port.group, Arc::clone(&port.counters));
+        let port = self.intake.add_port(port, counters);
+        self.sockets[token] = Some(LaneSocket { socket, port, group, counters: own, drops: 0 });
     }
 
     /// Reads the drop counters of the sockets: a system call each, once a second.
@@ -188,8 +168,4 @@ impl<F: Fn(Event<'_>)> LaneThread<F> {
 
 /// Batches taken from one socket before the next has its turn.
 const BATCHES_IN_TURN: usize = 16;
-/// Longest wait without traffic; commands and new tables wake the lane at once.
-const IDLE: Duration = Duration::from_millis(100);
-/// Shortest wait while packets are held back.
-const BRIEF: Duration = Duration::from_millis(1);
 const LOOK: Duration = Duration::from_secs(1);

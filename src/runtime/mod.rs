@@ -11,9 +11,16 @@
 //! counted drop, and MTK messages are repeated.
 
 mod builder;
+mod callback;
+mod doorbell;
 mod gateway;
+mod intake;
 mod keys;
 mod lane;
+mod parcel;
+mod spread;
+
+use std::sync::atomic;
 
 pub use builder::GatewayBuilder;
 pub use gateway::{Gateway, GatewayStats, KeyStats};

@@ -1,6 +1,6 @@
 //! What happened to the datagrams of one group: written by its lane, read by anyone.
 
-use std::fmt;
+use std::{fmt, ops::Add};
 
 use crate::counter::{Counter, RejectCounters, RejectStats};
 
@@ -70,6 +70,28 @@ pub struct GroupStats {
     pub ignored_octets: u64,
     /// Datagrams refused, by reason.
     pub rejects: RejectStats,
+}
+
+impl Add for GroupStats {
+    type Output = Self;
+
+    /// Both together: of one group on several threads.
+    fn add(self, other: Self) -> Self {
+        Self {
+            datagrams: self.datagrams + other.datagrams,
+            octets: self.octets + other.octets,
+            media: self.media + other.media,
+            burst: self.burst + other.burst,
+            rtcp: self.rtcp + other.rtcp,
+            key_messages: self.key_messages + other.key_messages,
+            held: self.held + other.held,
+            released: self.released + other.released,
+            streams: self.streams + other.streams,
+            socket_drops: self.socket_drops + other.socket_drops,
+            ignored_octets: self.ignored_octets + other.ignored_octets,
+            rejects: self.rejects + other.rejects,
+        }
+    }
 }
 
 impl fmt::Display for GroupStats {

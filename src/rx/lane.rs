@@ -10,17 +10,17 @@ use arrayvec::ArrayVec;
 
 use super::{
     deliver::{Arrival, deliver},
-    event::{KeyMessage, Sink},
+    event::Sink,
     hold::{Held, HoldBack},
     limits::Limits,
     port::{Port, PortId},
-    rate::GroupRates,
+    rate::{ByGroup, Rate},
+    sorter::{Sorter, sort},
 };
 use crate::{
     error::Reject,
     keys::{KeyTable, PublishedKeys},
     srtp::{KeyRing, MAX_BATCH, Packet, PacketKind, Unprotector, Verdict},
-    wire::classify::{Class, classify},
 };
 
 /// One datagram as the socket gave it.
@@ -65,8 +65,8 @@ impl BatchReport {
 pub struct Lane {
     keys: Arc<PublishedKeys>,
     unprotector: Unprotector,
-    ports: Vec<Option<Port>>,
-    rates: GroupRates,
+    sorter: Sorter,
+    bursts: ByGroup<Rate>,
     hold: HoldBack,
     /// Generation of the last table.
     seen: u64,
@@ -80,8 +80,8 @@ impl Lane {
         Self {
             keys,
             unprotector: Unprotector::new(limits.streams),
-            ports: Vec::new(),
-            rates: GroupRates::new(limits),
+            sorter: Sorter::new(limits),
+            bursts: ByGroup::new(Rate::per_second(limits.burst_messages_per_second)),
             hold: HoldBack::new(limits),
             seen: 0,
             epoch: None,
@@ -91,19 +91,13 @@ impl Lane {
     /// Adds a socket and numbers it.
     pub fn add_port(&mut self, port: Port) -> PortId {
         self.hold.add_group(port.group.0);
-        self.rates.add_group(port.group);
-        let free = self.ports.iter().position(Option::is_none);
-        let place = free.unwrap_or_else(|| {
-            self.ports.push(None);
-            self.ports.len() - 1
-        });
-        self.ports[place] = Some(port);
-        PortId(place)
+        self.bursts.add(port.group);
+        self.sorter.add_port(port)
     }
 
     /// Forgets a socket, its streams and the packets held back for it.
     pub fn remove_port(&mut self, port: PortId) {
-        if let Some(port) = self.ports.get_mut(port.0).and_then(Option::take) {
+        if let Some(port) = self.sorter.remove_port(port) {
             self.unprotector.remove_session(port.session);
         }
         self.hold.retain(|held| held.port != port);
@@ -120,7 +114,11 @@ impl Lane {
     ) -> BatchReport {
         let mut report = BatchReport::default();
         for datagrams in batch.chunks_mut(MAX_BATCH) {
-            self.run_chunk(datagrams, now, sink, &mut report);
+            let mut kinds = ArrayVec::<Option<PacketKind>, MAX_BATCH>::new();
+            for datagram in datagrams.iter() {
+                kinds.push(self.sorter.sort_out(datagram, now, sink, &mut report));
+            }
+            self.run_sorted(datagrams, &kinds, now, sink, &mut report);
         }
         report
     }
@@ -138,6 +136,12 @@ impl Lane {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.hold.next_expiry()
+    }
+
+    /// Whether a table has been published that this lane has not looked at: [`Self::tick`] is due.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.keys.load().generation() != self.seen
     }
 
     /// Packets held back at the moment.
@@ -158,17 +162,15 @@ impl Lane {
         self.unprotector.derived_keys()
     }
 
-    fn run_chunk(
+    /// Treats at most [`MAX_BATCH`] datagrams that have been sorted out and counted.
+    pub(crate) fn run_sorted(
         &mut self,
         batch: &mut [Datagram<'_>],
+        kinds: &[Option<PacketKind>],
         now: Instant,
         sink: &mut impl Sink,
         report: &mut BatchReport,
     ) {
-        let mut kinds = ArrayVec::<Option<PacketKind>, MAX_BATCH>::new();
-        for datagram in batch.iter() {
-            kinds.push(self.sort_out(datagram, now, sink, report));
-        }
         // Behind the key messages: a plane that works in place has published by now.
         let table = self.keys.load();
         self.meet(&table, now, sink, report);
@@ -178,16 +180,15 @@ impl Lane {
         let mut places = ArrayVec::<(PortId, SocketAddr), MAX_BATCH>::new();
         let mut packets = ArrayVec::<Packet<'_>, MAX_BATCH>::new();
         for (datagram, kind) in batch.iter_mut().zip(kinds) {
-            let port = self.ports.get(datagram.port.0).and_then(Option::as_ref);
-            if let (Some(kind), Some(port)) = (kind, port) {
+            if let (Some(kind), Some(port)) = (kind, self.sorter.port(datagram.port)) {
                 places.push((datagram.port, datagram.source));
-                packets.push(packet(port, kind, datagram.source, &table, datagram.bytes));
+                packets.push(packet(port, *kind, datagram.source, &table, datagram.bytes));
             }
         }
         let mut verdicts = [NO_VERDICT; MAX_BATCH];
         self.unprotector.unprotect_batch(&mut packets, &mut verdicts);
         for ((packet, (id, source)), verdict) in packets.iter().zip(places).zip(verdicts) {
-            let Some(Some(port)) = self.ports.get(id.0) else { continue };
+            let Some(port) = self.sorter.port(id) else { continue };
             let held = &mut self.hold;
             let verdict = match verdict {
                 //= D4: a packet may overtake its key message
@@ -200,7 +201,7 @@ impl Lane {
                 Ok(Some(opened)) => {
                     let plain = packet.bytes.get(..opened.len).unwrap_or_default();
                     port.counters.streams.add(opened.new_stream.into());
-                    let bursts = self.rates.bursts(port.group);
+                    let bursts = self.bursts.of(port.group);
                     let mut arrival = Arrival { port, source, now, bursts };
                     report.count(deliver(&mut arrival, packet.kind, &opened, plain, sink));
                 }
@@ -214,50 +215,6 @@ impl Lane {
                 }
             }
         }
-    }
-
-    /// Counts a datagram and passes key messages on; `Some` for what is to be decrypted.
-    fn sort_out(
-        &mut self,
-        datagram: &Datagram<'_>,
-        now: Instant,
-        sink: &mut impl Sink,
-        report: &mut BatchReport,
-    ) -> Option<PacketKind> {
-        let Some(Some(port)) = self.ports.get(datagram.port.0) else {
-            report.rejected += 1;
-            return None;
-        };
-        port.counters.datagrams.add(1);
-        port.counters.octets.add(datagram.bytes.len() as u64);
-        let sorted =
-            if datagram.truncated { Err(Reject::Oversized) } else { sort(port, datagram.bytes) };
-        match sorted {
-            Ok(Some(kind)) => return Some(kind),
-            Ok(None) => {
-                let Datagram { source, ref bytes, .. } = *datagram;
-                let message = KeyMessage { group: port.group, bytes, source };
-                // One group, or one source of it, must not use up the time of the key plane.
-                let allowed = self.rates.keys(port.group).allows(source, now);
-                let taken =
-                    if allowed { sink.key_message(message) } else { Err(Reject::KeyRateLimit) };
-                match taken {
-                    Ok(()) => {
-                        report.key_messages += 1;
-                        port.counters.key_messages.add(1);
-                    }
-                    Err(reject) => {
-                        report.rejected += 1;
-                        port.counters.rejects.add(reject);
-                    }
-                }
-            }
-            Err(reject) => {
-                report.rejected += 1;
-                port.counters.rejects.add(reject);
-            }
-        }
-        None
     }
 
     /// What a table brings: with a new one the held packets are tried again, and what was derived from
@@ -277,10 +234,10 @@ impl Lane {
             }
         }
         if self.hold.next_expiry().is_some_and(|expiry| expiry <= now) {
-            let ports = &self.ports;
+            let sorter = &self.sorter;
             self.hold.retain(|held| {
                 let expired = held.is_expired(now);
-                if let (true, Some(Some(port))) = (expired, ports.get(held.port.0)) {
+                if let (true, Some(port)) = (expired, sorter.port(held.port)) {
                     port.counters.rejects.add(Reject::HoldExpired);
                     report.rejected += 1;
                 }
@@ -306,7 +263,7 @@ impl Lane {
             for (held, bytes) in &mut batch {
                 // Whatever becomes of it, it is not tried twice, unless its key is still missing.
                 held.done = true;
-                let Some(Some(port)) = self.ports.get(held.port.0) else { continue };
+                let Some(port) = self.sorter.port(held.port) else { continue };
                 // `sort` put it aside as RTP or RTCP, so it says so again.
                 let Ok(Some(kind)) = sort(port, bytes) else { continue };
                 packets.push(packet(port, kind, held.source, table, bytes));
@@ -321,7 +278,7 @@ impl Lane {
                         port.counters.released.add(1);
                         port.counters.streams.add(opened.new_stream.into());
                         let plain = packet.bytes.get(..opened.len).unwrap_or_default();
-                        let bursts = self.rates.bursts(port.group);
+                        let bursts = self.bursts.of(port.group);
                         let mut arrival = Arrival { port, source: held.source, now, bursts };
                         report.count(deliver(&mut arrival, packet.kind, &opened, plain, sink));
                     }
@@ -343,20 +300,6 @@ impl Lane {
 
     fn since_epoch(&mut self, now: Instant) -> Duration {
         now.saturating_duration_since(*self.epoch.get_or_insert(now))
-    }
-}
-
-/// What a datagram at this port is: RTP or RTCP, or `None` for a key message.
-#[inline]
-fn sort(port: &Port, bytes: &[u8]) -> Result<Option<PacketKind>, Reject> {
-    let carries = port.carries;
-    let rtcp = carries.rtcp || carries.burst;
-    match classify(bytes) {
-        Class::Mikey if carries.mikey => Ok(None),
-        //= RFC 5761 §4: the second octet tells them apart where both may come
-        Class::Rtcp if rtcp => Ok(Some(PacketKind::Rtcp)),
-        Class::Rtp | Class::Rtcp if carries.rtp => Ok(Some(PacketKind::Rtp)),
-        _ => Err(Reject::UnknownProtocol),
     }
 }
 

@@ -19,6 +19,7 @@ mod rate;
 mod receiver;
 #[cfg(feature = "rtp-types")]
 mod rtp_types;
+mod sorter;
 mod talker;
 
 pub use counters::{GroupCounters, GroupStats};
@@ -26,6 +27,8 @@ pub use event::{Burst, Event, KeyMessage, Media, Rtcp, Sink};
 pub use lane::{BatchReport, Datagram, Lane};
 pub use limits::Limits;
 pub use port::{Port, PortId};
+pub(crate) use rate::RateBySource;
 pub(crate) use receiver::payload_types;
 pub use receiver::{GroupPorts, Receiver};
+pub(crate) use sorter::Sorter;
 pub use talker::{Talker, TalkerChange, TalkerChanges, TalkerSettings};

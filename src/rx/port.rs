@@ -37,6 +37,11 @@ impl Port {
         Self { group, session, carries, payload_types, counters }
     }
 
+    /// The same port, counting into other counters.
+    pub(crate) fn counted_by(&self, counters: Arc<GroupCounters>) -> Self {
+        Self { counters, ..self.clone() }
+    }
+
     #[inline]
     pub(crate) const fn expects(&self, payload_type: u8) -> bool {
         self.payload_types == 0 || self.payload_types & 1 << (payload_type & 0x7f) != 0

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::limits::Limits;
 use crate::ids::GroupId;
 
 /// A number of events a second, of which a second's worth may come at once.
@@ -38,51 +37,38 @@ impl Rate {
 
 /// The same for each source of a group apart, as far as [`source_place`] tells them apart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RateBySource([Rate; SOURCES]);
+pub(crate) struct RateBySource([Rate; SOURCES]);
 
 impl RateBySource {
-    pub(super) const fn per_second(events: u32) -> Self {
+    pub(crate) const fn per_second(events: u32) -> Self {
         Self([Rate::per_second(events); SOURCES])
     }
 
-    pub(super) fn allows(&mut self, source: SocketAddr, now: Instant) -> bool {
+    pub(crate) fn allows(&mut self, source: SocketAddr, now: Instant) -> bool {
         self.0[source_place(source)].allows(now)
     }
 }
 
-/// How often the groups of a lane may do what costs others something.
+/// A rate for each group, by its number.
 #[derive(Debug)]
-pub(super) struct GroupRates {
-    /// By the group's number, like the first field of the hold-back.
-    of_group: Vec<(RateBySource, Rate)>,
-    new: (RateBySource, Rate),
+pub(super) struct ByGroup<R> {
+    rates: Vec<R>,
+    new: R,
 }
 
-impl GroupRates {
-    pub(super) const fn new(limits: &Limits) -> Self {
-        let keys = RateBySource::per_second(limits.key_messages_per_second);
-        let bursts = Rate::per_second(limits.burst_messages_per_second);
-        Self { of_group: Vec::new(), new: (keys, bursts) }
+impl<R: Clone> ByGroup<R> {
+    pub(super) const fn new(new: R) -> Self {
+        Self { rates: Vec::new(), new }
     }
 
-    pub(super) fn add_group(&mut self, group: GroupId) {
-        let len = self.of_group.len().max(group.0 as usize + 1);
-        self.of_group.resize(len, self.new);
+    pub(super) fn add(&mut self, group: GroupId) {
+        let len = self.rates.len().max(group.0 as usize + 1);
+        self.rates.resize(len, self.new.clone());
     }
 
-    /// MIKEY messages of a group.
-    pub(super) fn keys(&mut self, group: GroupId) -> &mut RateBySource {
-        &mut self.place(group).0
-    }
-
-    /// Burst-control messages of a group.
-    pub(super) fn bursts(&mut self, group: GroupId) -> &mut Rate {
-        &mut self.place(group).1
-    }
-
-    fn place(&mut self, group: GroupId) -> &mut (RateBySource, Rate) {
-        // Groups that were not added share what counts for new ones.
-        self.of_group.get_mut(group.0 as usize).unwrap_or(&mut self.new)
+    pub(super) fn of(&mut self, group: GroupId) -> &mut R {
+        // Groups that were not added share what is there for new ones.
+        self.rates.get_mut(group.0 as usize).unwrap_or(&mut self.new)
     }
 }
 
