@@ -21,3 +21,4 @@ mod many_groups;
 mod reordering;
 mod sequence_wrap;
 mod two_senders;
+mod workers;
