@@ -250,7 +250,7 @@ fn flood_of_key_messages_to_one_group_leaves_the_key_thread_to_the_others() {
     for mtk in 1..=40 {
         (0..50).for_each(|_| multicast.send(&forged, flooded).unwrap());
         multicast.send(&quiet.mtk_message(1, mtk), other).unwrap();
-        wait_until("the other's key", || gateway.stats().keys.mtk == mtk.into());
+        wait_until("the other's key", || gateway.stats().keys.mtk == u64::from(mtk));
     }
     let stats = only_group(&gateway);
     let refused = |reject| stats.rejects.count(reject);

@@ -1,8 +1,7 @@
 //! What an operator fears, one module each.
 //!
 //! Most of them run without sockets and clocks: octets and instants in, packets and verdicts out.
-//! There is no model of the hand-over of key tables between threads: the swap is that of `arc-swap`, and
-//! a lane that is woken for a table it has already seen finds nothing to do.
+//! The hand-over of key tables between threads has a model of its own, in `loom/`.
 
 mod air;
 mod client;

@@ -14,6 +14,7 @@ use mcast_srtp::{
     ids::{GroupId, Ssrc},
     runtime::GatewayBuilder,
     rx::{Event, GroupStats, Limits},
+    wire::burst::{BurstMessage, Taken},
 };
 
 use crate::{
