@@ -63,11 +63,12 @@ fn warm_lane_calls_the_system_once_a_batch_even_in_a_storm_of_key_changes() {
     storm.assert_one_receive_a_batch();
 
     // A key message on the group's address may have to wake the key thread, and its table the lane if it
-    // holds packets back for it: two calls for a message, none for a packet.
+    // holds packets back for it: a few calls for a message, none for a packet.
     let messages = Calls::of_lane(&text, "messages");
     let of_keys = [&of_packets[..], &["futex", "recvfrom"]].concat();
     assert_eq!(others(&messages, &of_keys), [""; 0], "{messages:?}");
-    assert!(messages.count("futex") <= BATCHES && messages.count("recvfrom") <= BATCHES);
+    let [wakes, woken] = ["futex", "recvfrom"].map(|name| messages.count(name));
+    assert!(wakes <= 2 * BATCHES && woken <= 2 * BATCHES, "{messages:?}");
     messages.assert_one_receive_a_batch();
 }
 
