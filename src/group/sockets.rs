@@ -65,7 +65,8 @@ impl Carries {
 }
 
 impl GroupSpec {
-    /// Lists the sockets to open: one for each pair of address and port.
+    /// Lists what to receive: one entry for each pair of address and port. A gateway with many groups
+    /// lets pairs of one port share a socket.
     ///
     /// Media that share a pair share the socket, because a second one would receive every datagram
     /// again; it then admits the senders of all of them. The port of MTK messages is opened on every

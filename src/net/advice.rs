@@ -93,6 +93,19 @@ fn remedy(tried: Tried<'_>, kind: io::ErrorKind, code: Option<i32>) -> Option<St
     })
 }
 
+/// Whether a join failed because the socket has joined all it may, so that another one might.
+#[cfg(unix)]
+pub(crate) fn is_full(error: &Error) -> bool {
+    let code = |source: &io::Error| source.raw_os_error();
+    matches!(error, Error::Io { source, .. }
+        if matches!(code(source), Some(libc::ENOBUFS | libc::ENOMEM)))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_full(_: &Error) -> bool {
+    false
+}
+
 /// The command that makes multicast leave by an interface.
 fn route(group: IpAddr, interface: &str) -> String {
     match group {

@@ -52,6 +52,28 @@ pub(super) fn hear_own_memberships_only(socket: &UdpSocket, group: IpAddr) -> io
     }
 }
 
+/// Several groups on one port may share a socket, because it tells their datagrams apart.
+pub(super) const SHARES_SOCKETS: bool = true;
+
+/// Asks for the destination of each datagram.
+pub(super) fn tell_destination(socket: &UdpSocket, family: IpAddr) -> io::Result<()> {
+    let name = match family {
+        IpAddr::V4(_) => libc::IP_PKTINFO,
+        IpAddr::V6(_) => libc::IPV6_RECVPKTINFO,
+    };
+    set_option(socket, level(family), name, &ON)
+}
+
+/// Asks for the number of drops with each datagram, once there are any.
+pub(super) fn tell_drops(socket: &UdpSocket) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &ON)
+}
+
+/// Lets the kernel merge datagrams of one sender and length into one read.
+pub(super) fn merge_datagrams(socket: &UdpSocket) -> io::Result<()> {
+    set_option(socket, libc::SOL_UDP, libc::UDP_GRO, &ON)
+}
+
 /// Where a receive socket is bound: the group's address, so that no other group is delivered.
 pub(super) const fn bind_address(group: IpAddr) -> IpAddr {
     group
@@ -162,6 +184,8 @@ impl Epoll {
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
 }
+
+const ON: c_int = 1;
 
 fn set_option<T>(socket: &UdpSocket, level: c_int, name: c_int, value: &T) -> io::Result<()> {
     // SAFETY: `value` is readable for the size given, which is its own. Padding inside the C

@@ -7,15 +7,19 @@
 
 use std::{
     io, mem,
-    net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     os::fd::AsRawFd,
     ptr::{self, NonNull},
     slice,
 };
 
-use libc::{c_int, c_uint, c_void, iovec, mmsghdr, socklen_t};
+use libc::{c_uint, c_void, iovec, mmsghdr, socklen_t};
 
-use super::Received;
+use super::{
+    Reader, Received,
+    control::{Control, Told},
+    name::Name,
+};
 
 /// Slots to receive into, and the last batch received.
 ///
@@ -25,12 +29,15 @@ use super::Received;
 #[derive(Debug)]
 pub struct Arena {
     headers: Pinned<mmsghdr>,
-    // The headers point into these two, and each iovec into a slot.
+    // The headers point into these three, and each iovec into a slot.
     names: Pinned<Name>,
+    controls: Pinned<Control>,
     _iovecs: Pinned<iovec>,
     lines: Pinned<Line>,
     lines_per_slot: usize,
     filled: usize,
+    /// Whether the headers offer room for control messages.
+    offers_control: bool,
 }
 
 // SAFETY: the pointers lead to memory that the arena alone owns; nothing is tied to a thread.
@@ -42,6 +49,18 @@ impl Arena {
     /// Octets of a slot by default: more than an Ethernet frame.
     pub const SLOT_LEN: usize = 2048;
 
+    /// Slots of the arena that [`Arena::for_merged`] makes.
+    pub const MERGED_SLOTS: usize = 16;
+
+    /// An arena for sockets that merge datagrams ([`ReceiveOptions::gro`]): fewer slots, each as long
+    /// as the longest that the kernel merges. Takes 1 MiB.
+    ///
+    /// [`ReceiveOptions::gro`]: super::ReceiveOptions::gro
+    #[must_use]
+    pub fn for_merged() -> Self {
+        Self::new(Self::MERGED_SLOTS, MAX_DATAGRAM)
+    }
+
     /// An arena for batches of `slots` datagrams (1 to 1024) of up to `slot_len` octets (1 to 65535).
     #[must_use]
     pub fn new(slots: usize, slot_len: usize) -> Self {
@@ -50,7 +69,8 @@ impl Arena {
         let lines_per_slot = (HEADROOM + slot_len).div_ceil(LINE) | 1;
 
         let lines = Pinned::new(vec![Line([0; LINE]); slots * lines_per_slot]);
-        let names = Pinned::new(vec![Name([0; NAME_LEN]); slots]);
+        let names = Pinned::new(vec![Name::EMPTY; slots]);
+        let controls = Pinned::new(vec![Control::EMPTY; slots]);
         let iovecs = Pinned::from_fn(slots, |slot| iovec {
             // SAFETY: line `slot * lines_per_slot` exists, and the slot has `HEADROOM` octets and more.
             iov_base: unsafe {
@@ -60,16 +80,32 @@ impl Arena {
         });
         let headers = Pinned::from_fn(slots, |slot| {
             let mut header = empty_header();
-            // SAFETY: `names` and `iovecs` have `slots` entries.
+            // SAFETY: `names`, `controls` and `iovecs` have `slots` entries.
             unsafe {
                 header.msg_hdr.msg_name = names.first().add(slot).cast();
+                header.msg_hdr.msg_control = controls.first().add(slot).cast();
                 header.msg_hdr.msg_iov = iovecs.first().add(slot);
             }
             header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_namelen = NAME_LEN as socklen_t; // 28
+            header.msg_hdr.msg_namelen = Name::LEN as socklen_t; // 28
             header
         });
-        Self { headers, names, _iovecs: iovecs, lines, lines_per_slot, filled: 0 }
+        Self {
+            headers,
+            names,
+            controls,
+            _iovecs: iovecs,
+            lines,
+            lines_per_slot,
+            filled: 0,
+            offers_control: false,
+        }
+    }
+
+    /// How many slots a full batch takes.
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        self.headers.as_slice().len()
     }
 
     /// Takes what the socket has, up to a batch; 0 if it has nothing. Never waits.
@@ -79,17 +115,35 @@ impl Arena {
     /// # Errors
     /// The system's answer, except that a call interrupted by a signal is repeated.
     pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        for header in self.headers.as_mut_slice().iter_mut().take(self.filled) {
-            // The kernel has overwritten it with the length of the address it found.
-            header.msg_hdr.msg_namelen = NAME_LEN as socklen_t; // 28
+        self.fill(socket, false)
+    }
+
+    /// The same with what a [`Reader`] tells beside the datagrams, if it tells anything: about 50 ns a
+    /// datagram then. Returns the slots filled; one slot may hold several datagrams.
+    ///
+    /// # Errors
+    /// As [`Arena::receive`].
+    pub fn receive_from(&mut self, reader: &Reader) -> io::Result<usize> {
+        self.fill(reader.udp(), reader.tells())
+    }
+
+    fn fill(&mut self, socket: &UdpSocket, offer_control: bool) -> io::Result<usize> {
+        // The kernel has overwritten the lengths in those headers that it used.
+        let stale = if self.offers_control == offer_control { self.filled } else { self.slots() };
+        self.offers_control = offer_control;
+        let control_len = if offer_control { Control::LEN } else { 0 };
+        for header in self.headers.as_mut_slice().iter_mut().take(stale) {
+            header.msg_hdr.msg_namelen = Name::LEN as socklen_t; // 28
+            header.msg_hdr.msg_controllen = control_len as _; // 96; the type depends on the C library
         }
         self.filled = 0;
-        let room = self.headers.as_slice().len() as c_uint; // at most 1024
+        let room = self.slots() as c_uint; // at most 1024
         let (flags, forever) = (libc::MSG_DONTWAIT, ptr::null_mut());
         loop {
-            // SAFETY: every header points to a name of NAME_LEN octets and to one iovec, which
-            // describes a slot of this arena that no reference leads to, because `self` is borrowed
-            // mutably. There is no control buffer. All of it outlives the call.
+            // SAFETY: every header points to a name of Name::LEN octets, to control room of which it
+            // offers Control::LEN octets or none, and to one iovec, which describes a slot of this
+            // arena. No reference leads to any of them, because `self` is borrowed mutably. All of it
+            // outlives the call.
             let count = unsafe {
                 libc::recvmmsg(socket.as_raw_fd(), self.headers.first(), room, flags, forever)
             };
@@ -117,6 +171,8 @@ impl Arena {
         Datagrams {
             headers: filled.iter(),
             names: self.names.as_slice().iter(),
+            controls: self.controls.as_slice().iter(),
+            open: None,
             slots: bytes.chunks_exact_mut(self.lines_per_slot * LINE),
         }
     }
@@ -132,32 +188,71 @@ impl Default for Arena {
 pub struct Datagrams<'a> {
     headers: slice::Iter<'a, mmsghdr>,
     names: slice::Iter<'a, Name>,
+    controls: slice::Iter<'a, Control>,
     slots: slice::ChunksExactMut<'a, u8>,
+    /// What is left of a slot with several datagrams.
+    open: Option<Slot<'a>>,
+}
+
+/// A slot that was filled.
+struct Slot<'a> {
+    bytes: &'a mut [u8],
+    source: SocketAddr,
+    told: Told,
+    truncated: bool,
+}
+
+impl<'a> Datagrams<'a> {
+    #[inline]
+    fn next_slot(&mut self) -> Option<Slot<'a>> {
+        let (header, name, slot) = (self.headers.next()?, self.names.next()?, self.slots.next()?);
+        let control = self.controls.next()?;
+        let (len, header) = (header.msg_len as usize, &header.msg_hdr); // 32 bits fit
+        let told = match header.msg_controllen as usize {
+            0 => Told::default(),
+            len => control.read(len),
+        };
+        Some(Slot {
+            bytes: slot.get_mut(HEADROOM..HEADROOM + len)?,
+            source: name.to_addr(),
+            told,
+            truncated: header.msg_flags & libc::MSG_TRUNC != 0,
+        })
+    }
 }
 
 impl<'a> Iterator for Datagrams<'a> {
     type Item = Received<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Received<'a>> {
-        let (header, name, slot) = (self.headers.next()?, self.names.next()?, self.slots.next()?);
-        let len = header.msg_len as usize; // 32 bits fit
-        Some(Received {
-            bytes: slot.get_mut(HEADROOM..HEADROOM + len)?,
-            source: name.to_addr(),
-            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-        })
+        let slot = match self.open.take() {
+            Some(slot) => slot,
+            None => self.next_slot()?,
+        };
+        let Slot { bytes, source, told, truncated } = slot;
+        let Told { destination, drops, segment } = told;
+        let bytes = match segment {
+            Some(segment) if segment < bytes.len() => {
+                let (first, rest) = bytes.split_at_mut(segment);
+                self.open = Some(Slot { bytes: rest, source, told, truncated });
+                first
+            }
+            _ => bytes,
+        };
+        // Of merged datagrams, only the last one's end can be missing.
+        let truncated = truncated && self.open.is_none();
+        Some(Received { bytes, source, destination, drops, truncated })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.headers.size_hint()
+        (self.headers.len() + usize::from(self.open.is_some()), None)
     }
 }
 
-impl ExactSizeIterator for Datagrams<'_> {}
-
 impl std::fmt::Debug for Datagrams<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Datagrams({} left)", self.len())
+        write!(f, "Datagrams({} slots left)", self.headers.len())
     }
 }
 
@@ -182,7 +277,7 @@ pub fn send_batch(socket: &UdpSocket, datagrams: &[(&[u8], SocketAddr)]) -> io::
 }
 
 fn send_chunk(socket: &UdpSocket, chunk: &[(&[u8], SocketAddr)]) -> io::Result<usize> {
-    let mut names = [Name([0; NAME_LEN]); Arena::SLOTS];
+    let mut names = [Name::EMPTY; Arena::SLOTS];
     let mut iovecs = [iovec { iov_base: ptr::null_mut(), iov_len: 0 }; Arena::SLOTS];
     let mut headers = [empty_header(); Arena::SLOTS];
     let parts = names.iter_mut().zip(&mut iovecs).zip(&mut headers);
@@ -220,53 +315,6 @@ const MAX_DATAGRAM: usize = 0xffff;
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line([u8; LINE]);
-
-/// A socket address as the kernel writes it: `sockaddr_in` or `sockaddr_in6`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(4))]
-struct Name([u8; NAME_LEN]);
-
-const NAME_LEN: usize = size_of::<libc::sockaddr_in6>();
-
-impl Name {
-    fn from_addr(addr: SocketAddr) -> Self {
-        let mut name = [0; NAME_LEN];
-        let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 } as u16; // 2 or 10
-        name[..2].copy_from_slice(&family.to_ne_bytes());
-        name[2..4].copy_from_slice(&addr.port().to_be_bytes());
-        match addr {
-            SocketAddr::V4(addr) => name[4..8].copy_from_slice(&addr.ip().octets()),
-            SocketAddr::V6(addr) => {
-                name[4..8].copy_from_slice(&addr.flowinfo().to_be_bytes());
-                name[8..24].copy_from_slice(&addr.ip().octets());
-                name[24..28].copy_from_slice(&addr.scope_id().to_ne_bytes());
-            }
-        }
-        Self(name)
-    }
-
-    /// The length that goes with the family.
-    fn len(&self) -> socklen_t {
-        let v4 = c_int::from(self.family()) == libc::AF_INET;
-        let len = if v4 { size_of::<libc::sockaddr_in>() } else { NAME_LEN };
-        len as socklen_t // 16 or 28
-    }
-
-    const fn family(&self) -> u16 {
-        u16::from_ne_bytes([self.0[0], self.0[1]])
-    }
-
-    fn to_addr(self) -> SocketAddr {
-        let [_, _, p0, p1, a, b, c, d, rest @ ..] = self.0;
-        let port = u16::from_be_bytes([p0, p1]);
-        if c_int::from(self.family()) != libc::AF_INET6 {
-            return SocketAddr::new(IpAddr::from([a, b, c, d]), port);
-        }
-        let (ip, scope) = rest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-        let scope = scope.first_chunk().map_or(0, |scope| u32::from_ne_bytes(*scope));
-        SocketAddrV6::new((*ip).into(), port, u32::from_be_bytes([a, b, c, d]), scope).into()
-    }
-}
 
 const fn empty_header() -> mmsghdr {
     // SAFETY: null pointers, zero lengths and no flags make a valid header.
@@ -320,14 +368,6 @@ mod tests {
     }
 
     #[test]
-    fn names_lead_to_their_address_and_back() {
-        let scoped = SocketAddrV6::new([0xfe80, 0, 0, 0, 0, 0, 0, 0x17].into(), 5004, 7, 3);
-        for addr in ["192.0.2.1:5004".parse().unwrap(), SocketAddr::V6(scoped)] {
-            assert_eq!(Name::from_addr(addr).to_addr(), addr);
-        }
-    }
-
-    #[test]
     fn payload_after_a_plain_header_starts_a_cache_line() {
         let (receiver, sender, to) = pair();
         let mut arena = Arena::new(4, 100);
@@ -362,7 +402,7 @@ mod tests {
         }
         assert_eq!(sizes, [64, 64, 22, 0]);
         assert_eq!(seen, payloads);
-        assert_eq!(arena.datagrams().len(), 0);
+        assert!(arena.datagrams().next().is_none());
     }
 
     #[test]

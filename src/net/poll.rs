@@ -48,7 +48,12 @@ impl Poller {
     /// # Errors
     /// The system's answer.
     pub fn add(&mut self, socket: &UdpSocket, token: usize) -> io::Result<()> {
-        self.epoll.add(socket.as_raw_fd(), token as u64) // no wider than 64 bits
+        self.add_any(socket, token)
+    }
+
+    /// The same for any descriptor.
+    pub(super) fn add_any(&mut self, waited_for: &impl AsRawFd, token: usize) -> io::Result<()> {
+        self.epoll.add(waited_for.as_raw_fd(), token as u64) // no wider than 64 bits
     }
 
     /// Removes a socket; one that is closed removes itself.

@@ -12,7 +12,7 @@ use std::{
 
 use socket2::{InterfaceIndexOrAddress, SockRef};
 
-use super::{Received, interface::ResolvedInterface};
+use super::{Reader, Received, interface::ResolvedInterface};
 
 pub(super) const BUFFER_FACTOR: usize = 1;
 
@@ -75,6 +75,21 @@ pub(super) const fn bind_address(group: IpAddr) -> IpAddr {
     }
 }
 
+/// One socket serves one group here.
+pub(super) const SHARES_SOCKETS: bool = false;
+
+pub(super) fn tell_destination(_: &UdpSocket, _: IpAddr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn tell_drops(_: &UdpSocket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn merge_datagrams(_: &UdpSocket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn set_send_interface_v4(
     socket: &UdpSocket,
     _: u32,
@@ -112,6 +127,26 @@ impl Arena {
         // One octet more tells a datagram that fits from one that does not.
         let memory = vec![0; slots * (slot_len + 1)];
         Self { memory, slot_len, filled: Vec::with_capacity(slots) }
+    }
+
+    /// An arena for sockets that merge datagrams, which none does here.
+    #[must_use]
+    pub fn for_merged() -> Self {
+        Self::default()
+    }
+
+    /// How many slots a full batch takes.
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        self.memory.len() / (self.slot_len + 1)
+    }
+
+    /// Takes what a reader has: [`Arena::receive`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn receive_from(&mut self, reader: &Reader) -> io::Result<usize> {
+        self.receive(reader.udp())
     }
 
     /// Takes what the nonblocking socket has, up to a batch; 0 if it has nothing.
@@ -160,15 +195,19 @@ impl<'a> Iterator for Datagrams<'a> {
 
     fn next(&mut self) -> Option<Received<'a>> {
         let ((len, source, truncated), slot) = (self.filled.next()?, self.slots.next()?);
-        Some(Received { bytes: slot.get_mut(..*len)?, source: *source, truncated: *truncated })
+        Some(Received {
+            bytes: slot.get_mut(..*len)?,
+            source: *source,
+            destination: None,
+            drops: None,
+            truncated: *truncated,
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.filled.size_hint()
     }
 }
-
-impl ExactSizeIterator for Datagrams<'_> {}
 
 /// Sends datagrams in order; returns how many were sent.
 ///
@@ -256,5 +295,33 @@ impl Waker {
     pub fn wake(&self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.1.notify_one();
+    }
+}
+
+/// News of network interfaces, which these systems do not give in this way.
+#[derive(Debug)]
+pub(crate) enum LinkWatch {}
+
+/// What has happened to the interfaces.
+#[derive(Debug, Default)]
+pub(crate) struct LinkChanges {
+    /// Whether anything has.
+    pub(crate) any: bool,
+    /// Numbers of interfaces that were deleted.
+    pub(crate) deleted: [u32; 0],
+}
+
+impl LinkWatch {
+    /// Refuses.
+    pub(crate) fn open() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn wait(&mut self, _: Option<Duration>) -> io::Result<LinkChanges> {
+        match *self {}
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        match *self {}
     }
 }
