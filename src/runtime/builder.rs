@@ -99,7 +99,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Options of the multicast sockets.
+    /// Options of the multicast sockets; [`Gateway::join_with`] has others for one group.
     #[must_use]
     pub const fn receive_options(mut self, options: ReceiveOptions) -> Self {
         self.receive = options;

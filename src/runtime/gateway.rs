@@ -6,14 +6,14 @@ use std::{
     net::{SocketAddr, UdpSocket},
     ops::Add,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
 };
 
 use crossbeam_channel::{Sender, bounded};
-use tracing::warn;
+use tracing::debug;
 
 use super::{
     builder::GatewayBuilder,
@@ -21,16 +21,19 @@ use super::{
     doorbell::Doorbell,
     intake::{Intake, Runner},
     keys::{self, Bell, KeyCounters, KeyQueue, KeyThread, Summary, Wake},
-    lane::{Command, LaneThread},
+    lane::{Command, LaneCounters, LaneThread, NewPort},
+    links::{self, LinkCounters},
+    seldom::Seldom,
+    sockets::SocketTable,
     spread::{Spread, worker},
+    stats::{GatewayStats, KeyStats, SocketStats},
 };
 use crate::{
-    counter::RejectStats,
     error::Error,
     group::GroupSpec,
     ids::{GroupId, Mki},
     keys::{KeyPlane, Muk, MukId, PublishedKeys},
-    net::{Arena, Poller, ReceiveOptions, ReceiveSocket, Waker},
+    net::{Arena, LinkWatch, Poller, ReceiveOptions, Waker, bind_unicast},
     rx::{Event, GroupCounters, GroupStats, Lane, Port, RateBySource, payload_types},
     srtp::{MAX_BATCH, Profile, SessionId, TrafficKey},
 };
@@ -66,6 +69,9 @@ pub struct Gateway {
     published: Arc<PublishedKeys>,
     receive: ReceiveOptions,
     groups: BTreeMap<GroupId, JoinedGroup>,
+    sockets: Arc<Mutex<SocketTable>>,
+    link_counters: Arc<LinkCounters>,
+    link_waker: Option<Waker>,
     next_session: u32,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -75,6 +81,7 @@ struct LaneHandle {
     commands: Sender<Command>,
     waker: Waker,
     groups: usize,
+    counters: Arc<LaneCounters>,
 }
 
 struct JoinedGroup {
@@ -98,39 +105,64 @@ impl Gateway {
     /// MSK message of the description is refused (RFC 4567 §4.1.2: one failure is the failure of
     /// all). Nothing is joined then.
     pub fn join(&mut self, spec: GroupSpec) -> Result<GroupId, Error> {
+        let options = self.receive;
+        self.join_with(spec, &options)
+    }
+
+    /// The same with other options of its sockets than [`GatewayBuilder::receive_options`].
+    ///
+    /// # Errors
+    /// As [`Gateway::join`].
+    pub fn join_with(
+        &mut self,
+        spec: GroupSpec,
+        options: &ReceiveOptions,
+    ) -> Result<GroupId, Error> {
+        let group = self.free_number();
+        let least_busy = self.lanes.iter().enumerate().min_by_key(|(_, lane)| lane.groups);
+        let lane = least_busy.map(|(place, _)| place).ok_or(Error::Stopped)?;
         let counters: Vec<_> =
             (0..=self.workers).map(|_| Arc::<GroupCounters>::default()).collect();
-        let group = self.free_number();
-        let mut sockets = Vec::new();
+        let joined = self.enter(lane, group, &spec, options, &counters);
+        if let Err(error) = joined {
+            self.sockets().leave(group);
+            self.tell_keys(keys::Command::RemoveGroup { group })?;
+            return Err(error);
+        }
+        self.lanes[lane].groups += 1;
+        self.groups.insert(group, JoinedGroup { name: spec.name, lane, counters });
+        Ok(group)
+    }
+
+    /// Opens the sockets of a group, its key messages, and its ports on the lane.
+    fn enter(
+        &mut self,
+        lane: usize,
+        group: GroupId,
+        spec: &GroupSpec,
+        options: &ReceiveOptions,
+        counters: &[Arc<GroupCounters>],
+    ) -> Result<(), Error> {
+        let mut ports = Vec::new();
         for socket in spec.sockets()? {
-            let open = ReceiveSocket::open(&socket, &spec.interface, &self.receive)?;
-            for warning in open.facts().warnings() {
-                warn!(group = spec.name, "{warning}");
-            }
+            let reader = self.sockets().join(lane, group, &socket, &spec.interface, options)?;
             let session = SessionId(self.next_session);
             self.next_session += 1;
-            let types = payload_types(&spec, &socket);
+            let types = payload_types(spec, &socket);
             let port = Port::new(group, session, socket.carries, &types, Arc::clone(&counters[0]));
-            sockets.push((open, port));
+            ports.push(NewPort { reader, address: socket.group, port });
         }
         let domain = spec.key_domain;
         self.ask_keys(|done| keys::Command::AddGroup { group, domain, done })?;
-        for message in spec.key_messages {
-            let answer = self.ask_keys(|done| keys::Command::Announce { group, message, done });
-            if let Err(error) = answer {
-                self.tell_keys(keys::Command::RemoveGroup { group })?;
-                return Err(error);
-            }
+        for message in spec.key_messages.iter().cloned() {
+            self.ask_keys(|done| keys::Command::Announce { group, message, done })?;
         }
-        let least_busy = self.lanes.iter().enumerate().min_by_key(|(_, lane)| lane.groups);
-        let lane = least_busy.map(|(place, _)| place).ok_or(Error::Stopped)?;
-        let handle = &mut self.lanes[lane];
-        let join = Command::Join { sockets, counters: counters.clone() };
+        let (done, answer) = bounded(1);
+        let handle = &self.lanes[lane];
+        let join = Command::Join { ports, counters: counters.to_vec(), done };
         handle.commands.send(join).map_err(|_| Error::Stopped)?;
         handle.waker.wake();
-        handle.groups += 1;
-        self.groups.insert(group, JoinedGroup { name: spec.name, lane, counters });
-        Ok(group)
+        answer.recv().map_err(|_| Error::Stopped)?
     }
 
     /// Leaves a group. When this returns, the callback is not called for it any more, and its number
@@ -151,6 +183,7 @@ impl Gateway {
         for _ in 0..threads {
             left.recv().map_err(|_| Error::Stopped)?;
         }
+        self.sockets().leave(group);
         self.tell_keys(keys::Command::RemoveGroup { group })
     }
 
@@ -191,6 +224,7 @@ impl Gateway {
                 .collect(),
             callback_panics: self.callback.panics(),
             threads_ended: self.threads.iter().filter(|thread| thread.is_finished()).count(),
+            sockets: self.socket_stats(),
             keys: KeyStats {
                 msk: self.key_counters.msk.value(),
                 mtk: self.key_counters.mtk.value(),
@@ -200,6 +234,20 @@ impl Gateway {
                 rejects: self.key_counters.rejects.snapshot()
                     + self.key_counters.not_queued.snapshot(),
             },
+        }
+    }
+
+    fn socket_stats(&self) -> SocketStats {
+        let (open, shared) = self.sockets().count();
+        let lanes = || self.lanes.iter().map(|lane| &lane.counters);
+        SocketStats {
+            open,
+            shared,
+            drops: lanes().map(|lane| lane.drops.value()).sum(),
+            unknown_destination: lanes().map(|lane| lane.unknown_destination.value()).sum(),
+            receive_errors: lanes().map(|lane| lane.receive_errors.value()).sum(),
+            interfaces_lost: self.link_counters.lost.value(),
+            rejoined: self.link_counters.rejoined.value(),
         }
     }
 
@@ -235,6 +283,9 @@ impl Gateway {
             published: Arc::clone(&published),
             receive: builder.receive,
             groups: BTreeMap::new(),
+            sockets: Arc::new(Mutex::new(SocketTable::new(key_address))),
+            link_counters: Arc::default(),
+            link_waker: None,
             next_session: 0,
             stop: Arc::default(),
             threads: Vec::new(),
@@ -262,7 +313,24 @@ impl Gateway {
             let listen = move || keys::listen(&socket, &queue, &counters, rate, &stop);
             gateway.spawn("mcast-msk", listen)?;
         }
+        gateway.follow_links()?;
         Ok(gateway)
+    }
+
+    /// Starts the thread that follows network interfaces, where the system tells about them.
+    fn follow_links(&mut self) -> Result<(), Error> {
+        let mut watch = match LinkWatch::open() {
+            Ok(watch) => watch,
+            Err(error) => {
+                let what = "an interface that is deleted and made again will not be noticed";
+                debug!(%error, "{what}");
+                return Ok(());
+            }
+        };
+        self.link_waker = Some(watch.waker());
+        let (sockets, counters) = (Arc::clone(&self.sockets), Arc::clone(&self.link_counters));
+        let stop = Arc::clone(&self.stop);
+        self.spawn("mcast-links", move || links::follow(&mut watch, &sockets, &counters, &stop))
     }
 
     /// Starts the threads of a lane.
@@ -307,11 +375,16 @@ impl Gateway {
         builder: &GatewayBuilder,
     ) -> Result<(), Error> {
         let (commands, inbox) = bounded(64);
-        self.lanes.push(LaneHandle { commands, waker: poller.waker(), groups: 0 });
+        let counters = Arc::<LaneCounters>::default();
+        let (waker, shown) = (poller.waker(), Arc::clone(&counters));
+        self.lanes.push(LaneHandle { commands, waker, groups: 0, counters: shown });
         let thread = LaneThread {
             intake,
             poller,
             arena: Arena::new(MAX_BATCH, Arena::SLOT_LEN),
+            merged: None,
+            counters,
+            failing: Seldom::default(),
             commands: inbox,
             stop: Arc::clone(&self.stop),
             coalesce: builder.coalesce,
@@ -332,6 +405,10 @@ impl Gateway {
         let gap = self.groups.keys().zip(0..).find(|(id, number)| id.0 != *number);
         let behind = || u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
         GroupId(gap.map_or_else(behind, |(_, number)| number))
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, SocketTable> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell_keys(&self, command: keys::Command) -> Result<(), Error> {
@@ -355,6 +432,7 @@ impl Drop for Gateway {
         for lane in self.lanes.drain(..) {
             lane.waker.wake();
         }
+        self.link_waker.iter().for_each(Waker::wake);
         // The key thread ends when the last sender, here and on the lanes, is gone.
         self.keys = None;
         for thread in self.threads.drain(..) {
@@ -370,54 +448,6 @@ impl fmt::Debug for Gateway {
     }
 }
 
-/// Counters of a gateway at one moment.
-#[non_exhaustive]
-#[derive(Clone, Debug)]
-pub struct GatewayStats {
-    /// Number, name and counters of each group.
-    pub groups: Vec<(GroupId, String, GroupStats)>,
-    /// Counters of the key thread.
-    pub keys: KeyStats,
-    /// How often the callback has panicked; the events it was given then are lost to it.
-    pub callback_panics: u64,
-    /// Threads of the gateway that have ended before it was stopped: always 0, or a fault of this
-    /// library.
-    pub threads_ended: usize,
-}
-
-/// Counters of the key thread at one moment.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct KeyStats {
-    /// MSK messages accepted.
-    pub msk: u64,
-    /// MTK messages accepted.
-    pub mtk: u64,
-    /// Verification messages sent.
-    pub verifications: u64,
-    /// Tables published.
-    pub publishes: u64,
-    /// Number of the table in force.
-    pub generation: u64,
-    /// Key messages refused, by reason.
-    pub rejects: RejectStats,
-}
-
-impl fmt::Display for GatewayStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (_, name, stats) in &self.groups {
-            writeln!(f, "{name}: {stats}")?;
-        }
-        let KeyStats { msk, mtk, verifications, generation, .. } = self.keys;
-        write!(f, "keys: {msk} MSK, {mtk} MTK, {verifications} verified, table {generation}")?;
-        self.keys.rejects.iter().try_for_each(|(reject, count)| write!(f, ", {count} {reject}"))?;
-        match self.callback_panics {
-            0 => Ok(()),
-            panics => write!(f, ", the callback panicked {panics} times"),
-        }
-    }
-}
-
 fn open_key_socket(address: SocketAddr) -> Result<Arc<UdpSocket>, Error> {
     let failed = |error| {
         Error::io(
@@ -425,7 +455,7 @@ fn open_key_socket(address: SocketAddr) -> Result<Arc<UdpSocket>, Error> {
             error,
         )
     };
-    let socket = UdpSocket::bind(address).map_err(failed)?;
+    let socket = bind_unicast(address).map_err(failed)?;
     socket.set_read_timeout(Some(keys::TICK)).map_err(failed)?;
     Ok(Arc::new(socket))
 }

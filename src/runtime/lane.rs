@@ -1,6 +1,8 @@
 //! A thread that reads sockets: arena, poller, and what becomes of the datagrams.
 
 use std::{
+    io,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,23 +11,31 @@ use std::{
 };
 
 use arrayvec::ArrayVec;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use tracing::warn;
 
-use super::intake::{IDLE, Intake, Settled};
+use super::{
+    intake::{IDLE, Intake, Settled},
+    routes::Routes,
+    seldom::Seldom,
+};
 use crate::{
+    counter::Counter,
+    error::Error,
     ids::GroupId,
-    net::{Arena, Poller, ReceiveSocket},
-    rx::{Datagram, GroupCounters, Port, PortId},
+    net::{Arena, Poller, Reader},
+    rx::{Datagram, GroupCounters, Port},
     srtp::MAX_BATCH,
 };
 
 /// What a lane thread is asked to do.
 pub(super) enum Command {
-    /// Counters of the group: of this thread, then of each worker.
+    /// Receives for a group, or for nothing of it if the answer is an error. Counters of the group: of
+    /// this thread, then of each worker.
     Join {
-        sockets: Vec<(ReceiveSocket, Port)>,
+        ports: Vec<NewPort>,
         counters: Vec<Arc<GroupCounters>>,
+        done: Sender<Result<(), Error>>,
     },
     Leave {
         group: GroupId,
@@ -33,11 +43,30 @@ pub(super) enum Command {
     },
 }
 
+/// A port to be received for, and where.
+pub(super) struct NewPort {
+    pub(super) reader: Reader,
+    pub(super) address: IpAddr,
+    pub(super) port: Port,
+}
+
+/// Counters of a lane's sockets.
+#[derive(Debug, Default)]
+pub(super) struct LaneCounters {
+    pub(super) drops: Counter,
+    pub(super) unknown_destination: Counter,
+    pub(super) receive_errors: Counter,
+}
+
 /// State of a thread that reads sockets.
 pub(super) struct LaneThread<I> {
     pub(super) intake: I,
     pub(super) poller: Poller,
     pub(super) arena: Arena,
+    /// For sockets that merge datagrams; made with the first of them.
+    pub(super) merged: Option<Arena>,
+    pub(super) counters: Arc<LaneCounters>,
+    pub(super) failing: Seldom,
     pub(super) commands: Receiver<Command>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) coalesce: Duration,
@@ -46,12 +75,30 @@ pub(super) struct LaneThread<I> {
 
 /// A socket on its lane. Its position in the list is the poller's token.
 pub(super) struct LaneSocket {
-    socket: ReceiveSocket,
-    port: PortId,
-    group: GroupId,
-    counters: Arc<GroupCounters>,
-    /// Drops of the socket as last read; the system's counter wraps at 32 bits.
+    reader: Reader,
+    routes: Routes,
+    /// Drops of the socket as last heard of; the system's counter wraps at 32 bits.
     drops: u32,
+    /// Reads so far, and the datagrams that they gave: as many, unless some were merged.
+    read: (u64, u64),
+}
+
+impl LaneSocket {
+    /// Counts the drops since last time, in datagrams: of merged ones the system counts one a run, so
+    /// that the runs dropped are taken to be as long as those received. An older number than the last,
+    /// which datagrams that have waited for long still carry, counts for nothing.
+    fn note_drops(&mut self, drops: u32, counters: &LaneCounters) {
+        let new = drops.wrapping_sub(self.drops);
+        if new != 0 && new < u32::MAX / 2 {
+            self.drops = drops;
+            let (reads, datagrams) = self.read;
+            let in_datagrams =
+                u128::from(datagrams.max(1)) * u128::from(new) / u128::from(reads.max(1));
+            let new = u64::try_from(in_datagrams).unwrap_or(u64::MAX);
+            counters.drops.add(new);
+            self.routes.count_drops(new);
+        }
+    }
 }
 
 impl<I: Intake> LaneThread<I> {
@@ -83,7 +130,7 @@ impl<I: Intake> LaneThread<I> {
         match self.poller.wait(Some(patience)) {
             Ok(tokens) => ready.extend(tokens.iter().copied().take(Poller::READY_AT_ONCE)),
             Err(error) => {
-                warn!(%error, "poll failed");
+                self.note_failure(&error, "waiting for datagrams");
                 std::thread::sleep(IDLE);
             }
         }
@@ -95,72 +142,115 @@ impl<I: Intake> LaneThread<I> {
 
     /// Takes batches from one socket until it is empty or others' turn has come.
     fn drain(&mut self, token: usize) {
-        let Some(Some(LaneSocket { socket, port, .. })) = self.sockets.get(token) else { return };
+        let Some(Some(socket)) = self.sockets.get_mut(token) else { return };
+        let arena = match &mut self.merged {
+            Some(merged) if socket.reader.merges() => merged,
+            _ => &mut self.arena,
+        };
         for _ in 0..BATCHES_IN_TURN {
-            let count = match self.arena.receive(socket.udp()) {
+            let count = match arena.receive_from(&socket.reader) {
                 Ok(count) => count,
-                Err(error) => {
-                    warn!(%error, group = %socket.local(), "receive failed");
-                    return;
-                }
+                Err(error) => return self.note_failure(&error, "receiving"),
             };
             let now = Instant::now();
+            let (mut datagrams, mut unknown, mut drops, mut near) = (0, 0, None, 0);
             let mut batch = ArrayVec::<Datagram<'_>, MAX_BATCH>::new();
-            batch.extend(self.arena.datagrams().take(MAX_BATCH).map(|received| Datagram {
-                port: *port,
-                source: received.source,
-                truncated: received.truncated,
-                bytes: received.bytes,
-            }));
+            for received in arena.datagrams() {
+                datagrams += 1;
+                drops = received.drops.or(drops);
+                let Some(port) = socket.routes.find(received.destination, &mut near) else {
+                    unknown += 1;
+                    continue;
+                };
+                let (source, truncated) = (received.source, received.truncated);
+                batch.push(Datagram { port, source, truncated, bytes: received.bytes });
+                if batch.is_full() {
+                    self.intake.take(&mut batch, now);
+                    batch.clear();
+                }
+            }
             self.intake.take(&mut batch, now);
-            if count < MAX_BATCH {
+            drop(batch);
+            socket.read.0 += count as u64; // at most 1024
+            socket.read.1 += datagrams;
+            self.counters.unknown_destination.add(unknown);
+            if let Some(drops) = drops {
+                socket.note_drops(drops, &self.counters);
+            }
+            if count < arena.slots() {
                 return;
             }
         }
     }
 
+    /// Counts a failed call, and warns once a minute.
+    fn note_failure(&mut self, error: &io::Error, what: &str) {
+        self.counters.receive_errors.add(1);
+        if let Some(times) = self.failing.note(Instant::now()) {
+            warn!(%error, times, "{what} failed");
+        }
+    }
+
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Join { sockets, counters } => {
-                for (socket, port) in sockets {
-                    self.add(socket, port, &counters);
+            Command::Join { ports, counters, done } => {
+                let group = ports.first().map(|new| new.port.group);
+                let added = ports.into_iter().try_for_each(|new| self.add(new, &counters));
+                if let (Err(_), Some(group)) = (&added, group) {
+                    self.remove(group);
                 }
+                let _ = done.send(added);
             }
             Command::Leave { group, done } => {
-                for place in 0..self.sockets.len() {
-                    let belongs = |s: &LaneSocket| s.group == group;
-                    if self.sockets[place].as_ref().is_some_and(belongs)
-                        && let Some(socket) = self.sockets[place].take()
-                    {
-                        // Closing the socket leaves the group and the poller.
-                        self.intake.remove_port(socket.port);
-                    }
-                }
+                self.remove(group);
                 self.intake.settle(&done);
             }
         }
     }
 
-    fn add(&mut self, socket: ReceiveSocket, port: Port, counters: &[Arc<GroupCounters>]) {
+    fn add(&mut self, new: NewPort, counters: &[Arc<GroupCounters>]) -> Result<(), Error> {
+        let NewPort { reader, address, port } = new;
+        let (group, own) = (port.group, Arc::clone(&port.counters));
+        let known = |socket: &&mut LaneSocket| socket.reader.is(&reader);
+        if let Some(socket) = self.sockets.iter_mut().flatten().find(known) {
+            let port = self.intake.add_port(port, counters);
+            socket.routes.add(address, port, group, own);
+            return Ok(());
+        }
         let token = self.sockets.iter().position(Option::is_none).unwrap_or_else(|| {
             self.sockets.push(None);
             self.sockets.len() - 1
         });
-        if let Err(error) = self.poller.add(socket.udp(), token) {
-            warn!(%error, group = %socket.local(), "socket cannot be polled; nothing is received");
-            return;
+        self.poller.add(reader.udp(), token).map_err(|error| {
+            let what = "a lane cannot wait for one socket more (raise fs.epoll.max_user_watches)";
+            Error::io(what, error)
+        })?;
+        if reader.merges() {
+            self.merged.get_or_insert_with(Arena::for_merged);
         }
-        let (group, own) = (port.group, Arc::clone(&port.counters));
-        let port = self.intake.add_port(port, counters);
-        self.sockets[token] = Some(LaneSocket { socket, port, group, counters: own, drops: 0 });
+        let mut routes = Routes::new(reader.is_shared());
+        routes.add(address, self.intake.add_port(port, counters), group, own);
+        self.sockets[token] = Some(LaneSocket { reader, routes, drops: 0, read: (0, 0) });
+        Ok(())
+    }
+
+    fn remove(&mut self, group: GroupId) {
+        for place in &mut self.sockets {
+            let Some(socket) = place else { continue };
+            socket.routes.remove(group, |port| self.intake.remove_port(port));
+            if socket.routes.is_empty() {
+                // Others may hold the socket for a moment longer.
+                let _closed = self.poller.remove(socket.reader.udp());
+                *place = None;
+            }
+        }
     }
 
     /// Reads the drop counters of the sockets: a system call each, once a second.
     fn look_at_drops(&mut self) {
         for socket in self.sockets.iter_mut().flatten() {
-            if let Ok(drops) = socket.socket.drops() {
-                socket.counters.socket_drops.add(drops.wrapping_sub(socket.drops).into());
-                socket.drops = drops;
+            if let Ok(drops) = socket.reader.drops() {
+                socket.note_drops(drops, &self.counters);
             }
         }
     }
@@ -169,3 +259,41 @@ impl<I: Intake> LaneThread<I> {
 /// Batches taken from one socket before the next has its turn.
 const BATCHES_IN_TURN: usize = 16;
 const LOOK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::{
+        group::Interface,
+        net::{ReceiveOptions, ReceiveSocket},
+        rx::PortId,
+    };
+
+    #[test]
+    fn drops_add_up_over_a_wrap_and_old_news_of_them_count_for_nothing() {
+        let group = SocketAddr::from(([239, 255, 75, 1], 0));
+        let (lo, options) = (Interface::name("lo"), ReceiveOptions::default());
+        let socket = ReceiveSocket::bind(group.ip(), group.port(), &lo, &options).unwrap();
+        let (reader, counters) = (socket.reader(), LaneCounters::default());
+        let mut routes = Routes::new(false);
+        let of_group = Arc::<GroupCounters>::default();
+        routes.add(group.ip(), PortId(0), GroupId(0), Arc::clone(&of_group));
+        let mut socket = LaneSocket { reader, routes, drops: 0, read: (10, 10) };
+        let mut note = |drops| {
+            socket.note_drops(drops, &counters);
+            counters.drops.value()
+        };
+        assert_eq!([3, 3, 2, 5].map(&mut note), [3, 3, 3, 5]);
+        socket.drops = u32::MAX - 1;
+        socket.note_drops(u32::MAX, &counters);
+        socket.note_drops(2, &counters);
+        assert_eq!(counters.drops.value(), 5 + 1 + 3);
+        // Runs of four.
+        socket.read = (100, 400);
+        socket.note_drops(4, &counters);
+        assert_eq!(counters.drops.value(), 9 + 8);
+        assert_eq!(of_group.socket_drops.value(), 17);
+    }
+}

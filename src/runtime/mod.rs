@@ -7,6 +7,8 @@
 //!               ▼  │
 //!            key thread ◄─ MSK messages over UDP          (one; the only writer of keys)
 //! ```
+//! The sockets are opened, joined and left by whoever calls the gateway; a thread that follows network
+//! interfaces joins again where one has gone and come back.
 //! Everything between threads is bounded. A lane never waits for the key thread: a full queue is a
 //! counted drop, and MTK messages are repeated.
 
@@ -17,10 +19,16 @@ mod gateway;
 mod intake;
 mod keys;
 mod lane;
+mod links;
 mod parcel;
+mod routes;
+mod seldom;
+mod sockets;
 mod spread;
+mod stats;
 
 use std::sync::atomic;
 
 pub use builder::GatewayBuilder;
-pub use gateway::{Gateway, GatewayStats, KeyStats};
+pub use gateway::Gateway;
+pub use stats::{GatewayStats, KeyStats, SocketStats};

@@ -64,7 +64,8 @@ pub struct GroupStats {
     pub released: u64,
     /// Streams seen for the first time.
     pub streams: u64,
-    /// Datagrams the system dropped because the socket's buffer was full; read once a second.
+    /// Datagrams the system dropped because a socket's buffer was full, at the sockets that the group
+    /// uses; other groups may share them. Read once a second.
     pub socket_drops: u64,
     /// Octets behind burst-control messages that are neither padding nor items.
     pub ignored_octets: u64,
