@@ -1,6 +1,7 @@
 //! From a counter to its cause.
 //!
-//! Counters are per group ([`GroupStats`](crate::rx::GroupStats)) and for the key thread
+//! Counters are per group ([`GroupStats`](crate::rx::GroupStats)), for all sockets
+//! ([`SocketStats`](crate::runtime::SocketStats)) and for the key thread
 //! ([`KeyStats`](crate::runtime::KeyStats)); the names are those of [`Reject`](crate::Reject). The
 //! program's `inspect` command shows the same verdicts packet by packet for a capture.
 //!
@@ -10,6 +11,9 @@
 //! |---|---|
 //! | nothing at all | not joined (`/proc/net/igmp`), rp_filter, wrong interface, a snooping switch that has forgotten the member |
 //! | `socket_drops` | receive buffer too small, or the lane's processor overloaded |
+//! | `unknown_destination` (of the sockets) | unicast to a port that groups share; a few while a group is joined or left |
+//! | `interfaces_lost`, `rejoined` (of the sockets) | an interface was deleted, and came back |
+//! | `receive_errors` (of the sockets) | the system refused to receive or to wait; the log says why, once a minute |
 //! | `unknown_protocol` | something else is sent to this port |
 //! | `truncated`, `bad_version` | damaged or foreign datagrams; another tag or MKI length than the policy says |
 //! | `oversized` | datagrams beyond the receive slot |

@@ -18,7 +18,9 @@
 //! | `PlaneLimits::grace` | 10 s after the newer key's first packet | `mki_expired` |
 //! | `KeyLimits::muks`, `key_groups` | 4096 each | an error; `key_limit` |
 //! | `GatewayBuilder::key_queue` | 256 messages | `mikey_queue_full` |
-//! | receive slot | 2048 octets | `oversized` |
+//! | receive slot | 2048 octets, 65535 with `gro` | `oversized` |
+//! | `ReceiveOptions::own_sockets` | 8 a port and lane | further groups share sockets |
+//! | `ReceiveOptions::groups_per_socket` | 100, and `igmp_max_memberships` for IPv4 | another socket |
 //!
 //! # Receive buffers
 //!
@@ -28,9 +30,42 @@
 //!
 //! # Many groups
 //!
-//! Each address and port of a group is a socket. `net.ipv4.igmp_max_memberships` (20) counts per socket
-//! and does not limit this; the number of open files does. Groups are spread over lanes; one group's
-//! packets stay on one lane.
+//! The first 8 groups on a port, interface and lane have a socket each
+//! ([`ReceiveOptions::own_sockets`](crate::net::ReceiveOptions::own_sockets)): such a socket is bound to
+//! the group's address and hears nothing else. Further ones share sockets bound to the port alone, and
+//! `IP_PKTINFO` tells the destination of each datagram: one call then reads what came for many groups,
+//! and 1000 groups take some 50 sockets a port instead of 1000. How many share one socket is limited by
+//! `net.ipv4.igmp_max_memberships` (20 by default) and by 100, because the kernel walks the list of every
+//! socket on the port for each datagram; raise the setting to 100 for several hundred groups.
+//!
+//! A shared socket also gets unicast datagrams to its port, counts them as
+//! `SocketStats::unknown_destination` and refuses them. Another program's socket that is bound to a
+//! unicast address of the port keeps its datagrams; one bound to the port alone may lose them, so use
+//! `own_sockets` without bound beside such a program. The port of
+//! [`GatewayBuilder::key_address`](crate::runtime::GatewayBuilder::key_address) is never shared if that
+//! address is unspecified.
+//!
+//! Drops are counted by socket: a group's `socket_drops` are those of every socket that it uses, and
+//! `SocketStats::drops` counts each once. Groups are spread over lanes; groups that share a socket are on
+//! one lane, and one group's packets stay on one lane.
+//!
+//! # Merged datagrams
+//!
+//! [`ReceiveOptions::gro`](crate::net::ReceiveOptions::gro), `recv --gro`: the kernel merges datagrams of
+//! equal length and one sender into one read, and the lane cuts them apart. It works only where runs of
+//! them reach the kernel together: from a sender on this host that uses `UDP_SEGMENT`, or a network card
+//! with `ethtool -K eth1 rx-udp-gro-forwarding on`. Otherwise it costs 50 ns a datagram and gives nothing,
+//! hence it is off. The lane needs 1 MiB more. Of a run that is dropped the kernel counts one; drops are
+//! shown in datagrams, with runs taken to be as long as those received.
+//!
+//! # Interfaces that come and go
+//!
+//! When an interface is deleted and made again (a VPN, a container, a driver reset) the kernel forgets
+//! what was joined on it. A thread of the gateway follows the kernel's news (RTNETLINK) and joins again
+//! as soon as the interface is back: `SocketStats::interfaces_lost`, `SocketStats::rejoined`, a warning
+//! when it goes and a line when it is back. Where routing chooses the interface, groups follow the route.
+//! A link that goes down and up keeps its memberships, but routes of it are gone until somebody
+//! restores them.
 //!
 //! # Latency against load
 //!
@@ -43,7 +78,14 @@
 //! The transforms are chosen once, by the processor: `avx512`, `avx2` or `portable`.
 //! `MCAST_SRTP_BACKEND=portable` overrides the choice, for support; `mcast-srtp --version -v` shows it.
 //!
-//! # Reverse path filter
+//! # What is checked at start
 //!
-//! With `rp_filter` 1 the kernel drops a multicast datagram whose source has no route back over the
-//! interface it came in by, and no socket counter shows it. The gateway warns at start.
+//! Once for each kind of socket, with a warning that names the setting:
+//!
+//! | setting | trouble |
+//! |---|---|
+//! | `net.ipv4.conf.*.rp_filter` | with 1, the kernel drops a multicast datagram whose source has no route back over the interface it came in by, and no socket counter shows it; with 2, one whose source has no route at all |
+//! | `net.core.rmem_max` | smaller receive buffers than asked for |
+//! | `net.ipv4.conf.*.force_igmp_version`, `net.ipv6.conf.*.force_mld_version`, an old querier | routers are not told the senders of source-specific groups |
+//! | `net.ipv4.igmp_max_memberships` | more than 8 shared sockets on a port because of it |
+//! | `net.ipv4.igmp_max_msf`, `net.ipv6.mld_max_msf`, `net.core.optmem_max` | an error of the join that fails |

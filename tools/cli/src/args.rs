@@ -93,6 +93,13 @@ pub(crate) struct RecvArgs {
     #[arg(long, value_name = "NAME|ADDR")]
     pub(crate) iface: Option<String>,
 
+    /// Let the kernel merge datagrams of equal length and one sender (UDP_GRO)
+    ///
+    /// Saves most of the receive cost where the network card or the sender hands over such runs; else
+    /// it changes nothing. The device feature is rx-udp-gro-forwarding (ethtool -K).
+    #[arg(long)]
+    pub(crate) gro: bool,
+
     /// Send the media there as plain RTP
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub(crate) to: Option<SocketAddr>,

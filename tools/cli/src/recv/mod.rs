@@ -21,6 +21,7 @@ use std::{
 use mcast_srtp::{
     Error, Gateway,
     group::{GroupSpec, Interface},
+    net::ReceiveOptions,
     rx::Event,
 };
 
@@ -85,7 +86,8 @@ fn start(
     queue: SyncSender<Delivery>,
     dropped: Arc<AtomicU64>,
 ) -> Result<Gateway, Failure> {
-    let mut builder = Gateway::builder();
+    let mut builder =
+        Gateway::builder().receive_options(ReceiveOptions::default().with_gro(args.gro));
     for (id, muk) in keys.muks {
         builder = builder.muk(id, muk);
     }

@@ -9,7 +9,7 @@ use std::{
 
 use mcast_srtp::{
     Reject,
-    runtime::{GatewayStats, KeyStats},
+    runtime::{GatewayStats, KeyStats, SocketStats},
     rx::GroupStats,
 };
 use serde::Serialize;
@@ -21,6 +21,7 @@ use crate::{args::RecvArgs, table::Table};
 pub(super) struct Report {
     seconds: f64,
     groups: Vec<GroupReport>,
+    sockets: SocketReport,
     keys: KeyReport,
     /// Media packets written out.
     written: u64,
@@ -50,6 +51,19 @@ struct GroupReport {
 }
 
 #[derive(Debug, Serialize)]
+struct SocketReport {
+    open: usize,
+    shared: usize,
+    drops: u64,
+    /// Datagrams at a shared socket that were sent to none of its groups.
+    unknown_destination: u64,
+    receive_errors: u64,
+    interfaces_lost: u64,
+    /// Groups joined again on an interface that came back.
+    rejoined: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct KeyReport {
     msk: u64,
     mtk: u64,
@@ -72,6 +86,7 @@ impl Report {
         Self {
             seconds: elapsed.as_secs_f64(),
             groups: stats.groups.iter().map(|(_, name, stats)| group(name, stats)).collect(),
+            sockets: sockets(&stats.sockets),
             keys: keys(&stats.keys),
             written,
             output_dropped,
@@ -127,6 +142,9 @@ impl Report {
                 row("  socket_drops".to_owned(), None, Some(group.socket_drops));
             }
         }
+        for (name, count) in self.sockets.faults() {
+            row(name.to_owned(), None, Some(count));
+        }
         row("keys".to_owned(), None, None);
         row("  MSK messages".to_owned(), Some(self.keys.msk), None);
         row("  MTK messages".to_owned(), Some(self.keys.mtk), None);
@@ -155,6 +173,30 @@ fn group(name: &str, stats: &GroupStats) -> GroupReport {
         socket_drops: stats.socket_drops,
         ignored_octets: stats.ignored_octets,
         verdicts: verdicts(stats.rejects.iter()),
+    }
+}
+
+fn sockets(stats: &SocketStats) -> SocketReport {
+    SocketReport {
+        open: stats.open,
+        shared: stats.shared,
+        drops: stats.drops,
+        unknown_destination: stats.unknown_destination,
+        receive_errors: stats.receive_errors,
+        interfaces_lost: stats.interfaces_lost,
+        rejoined: stats.rejoined,
+    }
+}
+
+impl SocketReport {
+    /// What went wrong, by the name of its counter; only what did. Drops stand with their group.
+    fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = [
+            ("unknown_destination", self.unknown_destination),
+            ("receive_errors", self.receive_errors),
+            ("interfaces_lost", self.interfaces_lost),
+        ];
+        all.into_iter().filter(|(_, count)| *count > 0)
     }
 }
 
