@@ -8,7 +8,7 @@ use libc::UDP_GRO;
 /// Room for the messages of one datagram; the kernel writes into it.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
-pub(super) struct Control([u8; Control::LEN]);
+pub(super) struct Control([u8; Self::LEN]);
 
 impl Control {
     /// Octets: three messages with their headers, the longest an `in6_pktinfo`.

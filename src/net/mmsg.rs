@@ -134,7 +134,7 @@ impl Arena {
         let control_len = if offer_control { Control::LEN } else { 0 };
         for header in self.headers.as_mut_slice().iter_mut().take(stale) {
             header.msg_hdr.msg_namelen = Name::LEN as socklen_t; // 28
-            header.msg_hdr.msg_controllen = control_len as _; // 96; the type depends on the C library
+            header.msg_hdr.msg_controllen = control_len as _; // at most 96
         }
         self.filled = 0;
         let room = self.slots() as c_uint; // at most 1024
@@ -208,6 +208,7 @@ impl<'a> Datagrams<'a> {
         let (header, name, slot) = (self.headers.next()?, self.names.next()?, self.slots.next()?);
         let control = self.controls.next()?;
         let (len, header) = (header.msg_len as usize, &header.msg_hdr); // 32 bits fit
+        #[allow(clippy::unnecessary_cast, reason = "the type depends on the C library")]
         let told = match header.msg_controllen as usize {
             0 => Told::default(),
             len => control.read(len),

@@ -8,7 +8,7 @@ use std::{
 /// `sockaddr_in` or `sockaddr_in6`, as octets.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(4))]
-pub(super) struct Name([u8; Name::LEN]);
+pub(super) struct Name([u8; Self::LEN]);
 
 impl Name {
     /// Octets of the longer of the two.
