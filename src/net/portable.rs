@@ -5,7 +5,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    slice,
+    ptr, slice,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
@@ -227,12 +227,16 @@ pub fn send_batch(socket: &UdpSocket, datagrams: &[(&[u8], SocketAddr)]) -> io::
 /// Waits for the sockets of one lane: here, by looking at all of them every millisecond.
 #[derive(Debug)]
 pub struct Poller {
-    tokens: Vec<(SocketAddr, usize)>,
+    /// Each socket by its place in memory, and its token.
+    tokens: Vec<(usize, usize)>,
     ready: Vec<usize>,
     waker: Waker,
 }
 
 impl Poller {
+    /// How many sockets one wait reports; the others' turn comes with the next.
+    pub const READY_AT_ONCE: usize = 64;
+
     /// A poller without sockets.
     ///
     /// # Errors
@@ -242,26 +246,28 @@ impl Poller {
         Ok(Self { tokens: Vec::new(), ready: Vec::new(), waker })
     }
 
-    /// Adds a socket, to be reported by this token (anything but `usize::MAX`).
+    /// Adds a socket, which must stay where it is, to be reported by this token (anything but
+    /// `usize::MAX`).
     ///
     /// # Errors
-    /// The system's answer.
+    /// None on this system.
     pub fn add(&mut self, socket: &UdpSocket, token: usize) -> io::Result<()> {
-        self.tokens.push((socket.local_addr()?, token));
+        self.tokens.push((ptr::from_ref(socket).addr(), token));
         Ok(())
     }
 
     /// Removes a socket.
     ///
     /// # Errors
-    /// The system's answer.
+    /// None on this system.
     pub fn remove(&mut self, socket: &UdpSocket) -> io::Result<()> {
-        let local = socket.local_addr()?;
-        self.tokens.retain(|(addr, _)| *addr != local);
+        let place = ptr::from_ref(socket).addr();
+        self.tokens.retain(|(of, _)| *of != place);
         Ok(())
     }
 
-    /// Waits a millisecond at most, or until a [`Waker`] calls; returns the tokens of all sockets.
+    /// Waits a millisecond at most, or until a [`Waker`] calls; returns tokens of
+    /// sockets, all of them in turn.
     ///
     /// # Errors
     /// None on this system.
@@ -275,7 +281,9 @@ impl Poller {
             .unwrap_or_else(PoisonError::into_inner);
         *called = false;
         self.ready.clear();
-        self.ready.extend(self.tokens.iter().map(|(_, token)| *token));
+        let turn = Self::READY_AT_ONCE.min(self.tokens.len());
+        self.ready.extend(self.tokens.iter().take(turn).map(|(_, token)| *token));
+        self.tokens.rotate_left(turn);
         Ok(&self.ready)
     }
 

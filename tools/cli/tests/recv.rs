@@ -158,7 +158,7 @@ fn media_comes_out_as_plain_rtp_and_bursts_as_json() {
 fn counters_are_printed_each_second_and_at_the_end() {
     let files = Files::new();
     let mut group = Group::new("239.255.73.2", 21_020, Profile::default());
-    let child = start(&files, &group, &["--seconds", "2.3", "--json"]);
+    let child = start(&files, &group, &["--seconds", "2.3", "--json", "--gro"]);
     let output = feed(&mut group, child);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let lines = common::json_lines(&output);
@@ -169,6 +169,8 @@ fn counters_are_printed_each_second_and_at_the_end() {
     assert_eq!(counters["group"], "Group 17");
     assert!(counters["media"].as_u64().unwrap() > 0 && last["keys"]["msk"] == 1, "{last:#}");
     assert_eq!(last["keys"]["mtk"], 1);
+    let sockets = &last["sockets"];
+    assert!(sockets["open"].as_u64().unwrap() > 0 && sockets["drops"] == 0, "{sockets}");
     assert!(last["keys"]["verdicts"]["key_repeated"].as_u64().unwrap() > 0, "{last:#}");
 }
 
