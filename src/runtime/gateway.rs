@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     ops::Add,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -33,7 +33,7 @@ use crate::{
     group::GroupSpec,
     ids::{GroupId, Mki},
     keys::{KeyPlane, Muk, MukId, PublishedKeys},
-    net::{Arena, LinkWatch, Poller, ReceiveOptions, Waker, bind_unicast},
+    net::{Arena, LinkWatch, Poller, ReceiveOptions, Waker},
     rx::{Event, GroupCounters, GroupStats, Lane, Port, RateBySource, payload_types},
     srtp::{MAX_BATCH, Profile, SessionId, TrafficKey},
 };
@@ -271,7 +271,7 @@ impl Gateway {
         let plane = KeyPlane::new(builder.plane);
         let published = Arc::clone(plane.published());
         let (queue, commands, give_back) = KeyQueue::new(builder.queue);
-        let socket = builder.key_address.map(open_key_socket).transpose()?;
+        let socket = builder.key_address.map(keys::open_socket).transpose()?;
         let key_address = socket.as_ref().and_then(|socket| socket.local_addr().ok());
         let mut gateway = Self {
             lanes: Vec::new(),
@@ -446,16 +446,4 @@ impl fmt::Debug for Gateway {
         let Self { lanes, groups, .. } = self;
         write!(f, "Gateway({} lanes, {} groups)", lanes.len(), groups.len())
     }
-}
-
-fn open_key_socket(address: SocketAddr) -> Result<Arc<UdpSocket>, Error> {
-    let failed = |error| {
-        Error::io(
-            format!("cannot receive MSK messages on {address}; is another program on that port?"),
-            error,
-        )
-    };
-    let socket = bind_unicast(address).map_err(failed)?;
-    socket.set_read_timeout(Some(keys::TICK)).map_err(failed)?;
-    Ok(Arc::new(socket))
 }

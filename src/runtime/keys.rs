@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Reject},
     ids::{GroupId, KeyDomainId},
     keys::{KeyEvent, KeyPlane, Muk, MukId},
-    net::Waker,
+    net::{Waker, bind_unicast},
     rx::{Event, KeyMessage, RateBySource},
     srtp::TrafficKey,
 };
@@ -291,6 +291,19 @@ impl Summary {
             warn!(group, %reason, count, %first_source, "key messages refused");
         }
     }
+}
+
+/// Opens the socket of MSK messages.
+pub(super) fn open_socket(address: SocketAddr) -> Result<Arc<UdpSocket>, Error> {
+    let failed = |error| {
+        Error::io(
+            format!("cannot receive MSK messages on {address}; is another program on that port?"),
+            error,
+        )
+    };
+    let socket = bind_unicast(address).map_err(failed)?;
+    socket.set_read_timeout(Some(TICK)).map_err(failed)?;
+    Ok(Arc::new(socket))
 }
 
 /// Reads MSK messages from their socket until told to stop.
