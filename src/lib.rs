@@ -53,6 +53,7 @@ pub mod ids;
 pub mod keys;
 pub mod keyserver;
 pub mod net;
+pub mod record;
 pub mod runtime;
 pub mod rx;
 pub mod secret;

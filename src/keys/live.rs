@@ -5,10 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CryptoSession, plane::LiveKey};
+use super::{
+    CryptoSession, Mtk,
+    plane::LiveKey,
+    records::{read_profile, read_roc, write_profile, write_roc},
+};
 use crate::{
-    ids::{MskId, MtkId, Roc, Ssrc},
-    srtp::{KeyRing, TrafficKey},
+    error::Error,
+    ids::{Mki, MskId, MtkId, Roc, Ssrc},
+    record::{RecordReader, RecordWriter},
+    secret::SecretBytes,
+    srtp::{KeyRing, Profile, TrafficKey},
 };
 
 /// Traffic keys, newest first: by arrival of their MSK, then by MTK ID.
@@ -22,12 +29,48 @@ pub(super) struct LiveKeys {
 }
 
 #[derive(Debug)]
-struct Live {
+pub(super) struct Live {
     msk: MskId,
     mtk: MtkId,
     key: Arc<TrafficKey>,
+    /// What the key was made of, to be kept.
+    material: Mtk,
     /// When a packet under it was first noticed.
     used_since: Option<Instant>,
+}
+
+impl Live {
+    /// A traffic key ready for use.
+    ///
+    /// # Errors
+    /// It does not fit the profile.
+    pub(super) fn new(
+        msk: MskId,
+        mtk: MtkId,
+        profile: &Profile,
+        material: Mtk,
+    ) -> Result<Self, Error> {
+        //= K14: a missing salt counts as zero
+        let salt = material.salt.as_ref().map_or(&[][..], |salt| salt.expose());
+        let profile = profile.with_mki_len(Mki::MBMS_LEN as u8);
+        let key = TrafficKey::new(Mki::mbms(msk, mtk), profile, material.key.expose(), salt)?;
+        Ok(Self { msk, mtk, key: Arc::new(key), material, used_since: None })
+    }
+
+    fn write(&self, out: RecordWriter) -> RecordWriter {
+        let out = out.u16(self.msk.number).u16(self.mtk.0);
+        write_profile(out, self.key.profile())
+            .prefixed(self.material.key.expose())
+            .option(self.material.salt.as_ref(), |out, salt| out.prefixed(salt.expose()))
+    }
+
+    fn read(value: &mut RecordReader<'_>, group: u16) -> Option<Self> {
+        let (msk, mtk) = (MskId { group, number: value.u16()? }, MtkId(value.u16()?));
+        let profile = read_profile(value)?;
+        let key = SecretBytes::new(value.prefixed()?);
+        let salt = value.option(|value| value.prefixed().map(SecretBytes::new))?;
+        Self::new(msk, mtk, &profile, Mtk { key, salt }).ok()
+    }
 }
 
 /// What [`LiveKeys::retire_unused`] took out.
@@ -53,14 +96,15 @@ impl LiveKeys {
     }
 
     /// Adds a traffic key; beyond `limit` the oldest goes.
-    pub(super) fn insert(&mut self, msk: MskId, mtk: MtkId, key: Arc<TrafficKey>, limit: usize) {
+    pub(super) fn insert(&mut self, added: Live, limit: usize) {
+        let (msk, mtk) = (added.msk, added.mtk);
         if !self.msks.contains(&msk) {
             self.msks.push(msk);
         }
         self.keys.retain(|live| (live.msk, live.mtk) != (msk, mtk));
         let newer = |live: &Live| (self.order(live.msk), live.mtk) > (self.order(msk), mtk);
         let place = self.keys.iter().position(|live| !newer(live)).unwrap_or(self.keys.len());
-        self.keys.insert(place, Live { msk, mtk, key, used_since: None });
+        self.keys.insert(place, added);
         while self.keys.len() > limit.max(1) {
             self.retire_from(self.keys.len() - 1);
         }
@@ -123,6 +167,35 @@ impl LiveKeys {
         self.keys.iter().map(name).collect()
     }
 
+    /// What is to be kept of them, apart from which keys are in use; `None`: nothing.
+    pub(super) fn write(&self) -> Option<SecretBytes> {
+        if self.keys.is_empty() && self.msks.is_empty() {
+            return None;
+        }
+        let out = RecordWriter::default()
+            .list(self.msks.iter(), |out, msk| out.u16(msk.number))
+            .list(self.keys.iter(), |out, live| live.write(out))
+            .list(self.announced.iter(), write_roc)
+            .list(self.retired.iter(), |out, (msk, lowest)| {
+                out.u16(msk.number).option(*lowest, |out, mtk| out.u16(mtk.0))
+            });
+        Some(out.into_value())
+    }
+
+    /// Reads back what [`Self::write`] has written of the key group.
+    pub(super) fn read(value: &[u8], group: u16) -> Option<Self> {
+        let mut value = RecordReader::new(value);
+        let msk = |value: &mut RecordReader<'_>| Some(MskId { group, number: value.u16()? });
+        let live = Self {
+            msks: value.list(msk)?,
+            keys: value.list(|value| Live::read(value, group))?,
+            announced: value.list(read_roc)?,
+            retired: value
+                .list(|value| Some((msk(value)?, value.option(|value| value.u16().map(MtkId))?)))?,
+        };
+        value.finish().map(|()| live)
+    }
+
     /// Retires the keys from this place on, which are the oldest.
     fn retire_from(&mut self, place: usize) {
         for live in self.keys.split_off(place) {
@@ -155,17 +228,16 @@ const RETIRED_MSKS: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ids::Mki, srtp::Profile};
-
     const OLD: MskId = MskId { group: 1, number: 1 };
     const NEW: MskId = MskId { group: 1, number: 2 };
     const GRACE: Duration = Duration::from_secs(10);
 
     fn add(live: &mut LiveKeys, msk: MskId, mtk: u16) -> Arc<TrafficKey> {
-        let mki = Mki::mbms(msk, MtkId(mtk));
-        let key = TrafficKey::new(mki, Profile::default(), &[1; 16], &[2; 14]).unwrap();
-        let key = Arc::new(key);
-        live.insert(msk, MtkId(mtk), Arc::clone(&key), 4);
+        let salt = Some(SecretBytes::new(&[2; 14]));
+        let material = Mtk { key: SecretBytes::new(&[1; 16]), salt };
+        let added = Live::new(msk, MtkId(mtk), &Profile::default(), material).unwrap();
+        let key = Arc::clone(&added.key);
+        live.insert(added, 4);
         key
     }
 
@@ -212,5 +284,25 @@ mod tests {
         add(&mut live, NEW, 1);
         live.retire_msk(NEW);
         assert_eq!(names(&live), [(1, 7)]);
+    }
+
+    #[test]
+    fn what_is_kept_is_read_back_in_the_same_order() {
+        let mut live = LiveKeys::default();
+        assert!(live.write().is_none());
+        live.note_msk(OLD);
+        live.note_msk(NEW);
+        for (msk, mtk) in [(OLD, 6), (OLD, 7), (NEW, 1), (OLD, 8), (NEW, 2)] {
+            add(&mut live, msk, mtk);
+        }
+        live.announced.push((Ssrc(5), Roc(9)));
+        let kept = live.write().unwrap();
+        let read = LiveKeys::read(kept.expose(), OLD.group).unwrap();
+        assert_eq!((names(&read), &read.msks), (names(&live), &live.msks));
+        assert_eq!((&read.announced, &read.retired), (&live.announced, &live.retired));
+        assert!(!read.retired.is_empty());
+        for len in 0..kept.len() {
+            assert!(LiveKeys::read(&kept.expose()[..len], OLD.group).is_none(), "{len}");
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! MUK, MSK and MTK: derivation, messages, acceptance rules, and the published table.
 
 mod accept;
+mod counters;
 mod former;
 pub mod gba;
+mod held;
 pub mod issue;
 mod live;
 mod material;
@@ -12,6 +14,8 @@ mod plane;
 mod policy;
 mod prf;
 mod protection;
+mod records;
+mod restore;
 mod store;
 mod table;
 

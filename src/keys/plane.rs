@@ -12,7 +12,7 @@ use std::{
 use super::{
     Muk, MukId,
     former::Former,
-    live::LiveKeys,
+    live::{Live, LiveKeys},
     outcome::{MskAccepted, MtkAccepted, Outcome},
     store::{KeyLimits, KeyStore},
     table::{KeyTable, PublishedKeys},
@@ -98,28 +98,32 @@ impl KeyEvent {
 /// Keys of many talk groups, from key messages to the published table.
 #[derive(Debug)]
 pub struct KeyPlane {
-    store: KeyStore,
+    pub(super) store: KeyStore,
     published: Arc<PublishedKeys>,
     /// Freed and their keys erased here, not on a lane.
     former: Former<KeyTable>,
-    groups: BTreeMap<GroupId, Group>,
-    live: BTreeMap<KeyGroupId, LiveKeys>,
-    changed: BTreeSet<GroupId>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) live: BTreeMap<KeyGroupId, LiveKeys>,
+    /// What was seen on the address of talk groups that are not here, or not yet.
+    pub(super) remembered: BTreeMap<Box<[u8]>, Vec<KeyGroupId>>,
+    pub(super) changed: BTreeSet<GroupId>,
     limits: PlaneLimits,
 }
 
 /// Key domain and Key Group part: what the MSKs of one group of users share.
-type KeyGroupId = (KeyDomainId, u16);
+pub(super) type KeyGroupId = (KeyDomainId, u16);
 
 #[derive(Debug, Default)]
-struct Group {
+pub(super) struct Group {
     /// The key domain its description binds it to (K22).
     domain: Option<KeyDomainId>,
     /// Whose keys its packets may name: the key group of its description, or else those of the MTK
     /// messages seen on its address, the latest last.
-    key_groups: Vec<KeyGroupId>,
+    pub(super) key_groups: Vec<KeyGroupId>,
     /// Bound by its description, not by an MTK message seen on its address.
     announced: bool,
+    /// The name that its record has, if it has one.
+    pub(super) place: Option<Box<[u8]>>,
     /// Keys given by hand.
     fixed: Vec<Arc<TrafficKey>>,
 }
@@ -134,6 +138,7 @@ impl KeyPlane {
             former: Former::new(),
             groups: BTreeMap::new(),
             live: BTreeMap::new(),
+            remembered: BTreeMap::new(),
             changed: BTreeSet::new(),
             limits,
         }
@@ -153,9 +158,22 @@ impl KeyPlane {
         self.changed.insert(group);
     }
 
+    /// Gives a talk group a name that stays the same over restarts, such as its address: what was seen
+    /// there before serves it again.
+    pub fn locate_group(&mut self, group: GroupId, place: &[u8]) {
+        let Some(entry) = self.groups.get_mut(&group) else { return };
+        entry.place = Some(place.into());
+        for key_group in self.remembered.remove(place).unwrap_or_default() {
+            self.bind(group, key_group, false);
+        }
+    }
+
     /// Forgets a talk group. Its MSKs stay: other groups may use them.
     pub fn remove_group(&mut self, group: GroupId) {
-        self.groups.remove(&group);
+        let removed = self.groups.remove(&group);
+        if let Some(place) = removed.and_then(|removed| removed.place) {
+            self.store.changed.place(&place);
+        }
         self.changed.insert(group);
     }
 
@@ -217,7 +235,7 @@ impl KeyPlane {
         }
         match outcome? {
             Outcome::Msk(accepted) => Ok(self.accept_msk(accepted)),
-            Outcome::Mtk(accepted) => self.accept_mtk(&accepted, now),
+            Outcome::Mtk(accepted) => self.accept_mtk(accepted, now),
             Outcome::MskDeleted { domain, msk_id, verification } => {
                 if let Some(live) = self.live.get_mut(&(domain, msk_id.group)) {
                     live.retire_msk(msk_id);
@@ -321,18 +339,13 @@ impl KeyPlane {
         KeyEvent::Msk { domain, msk: msk_id, redelivered, verification }
     }
 
-    fn accept_mtk(&mut self, accepted: &MtkAccepted, _now: Instant) -> Result<KeyEvent, Reject> {
+    fn accept_mtk(&mut self, accepted: MtkAccepted, _now: Instant) -> Result<KeyEvent, Reject> {
         let MtkAccepted { domain, msk_id, mtk_id, mtk, profile, .. } = accepted;
-        let mki = Mki::mbms(*msk_id, *mtk_id);
-        //= K14: a missing salt counts as zero
-        let salt = mtk.salt.as_ref().map_or(&[][..], |salt| salt.expose());
-        let profile = profile.with_mki_len(Mki::MBMS_LEN as u8);
-        let key = TrafficKey::new(mki, profile, mtk.key.expose(), salt)
-            .map_err(|_| Reject::BadKeyData)?;
-        let live = self.live.entry((*domain, msk_id.group)).or_default();
-        live.insert(*msk_id, *mtk_id, Arc::new(key), self.limits.keys_per_group);
-        self.mark((*domain, msk_id.group));
-        Ok(KeyEvent::Mtk { mki })
+        let key = Live::new(msk_id, mtk_id, &profile, mtk).map_err(|_| Reject::BadKeyData)?;
+        let live = self.live.entry((domain, msk_id.group)).or_default();
+        live.insert(key, self.limits.keys_per_group);
+        self.mark((domain, msk_id.group));
+        Ok(KeyEvent::Mtk { mki: Mki::mbms(msk_id, mtk_id) })
     }
 
     /// Ties a talk group to a key group that its packets will name.
@@ -354,11 +367,15 @@ impl KeyPlane {
         entry.key_groups.push(key_group);
         if !known || announced {
             self.changed.insert(group);
+            if let Some(place) = &entry.place {
+                self.store.changed.place(place);
+            }
         }
     }
 
     /// Every talk group of a key group gets a new ring with the next publish.
     fn mark(&mut self, key_group: KeyGroupId) {
+        self.store.changed.key_group(key_group);
         let users = self.groups.iter().filter(|(_, group)| group.key_groups.contains(&key_group));
         self.changed.extend(users.map(|(id, _)| *id));
     }
@@ -396,4 +413,4 @@ impl KeyPlane {
 }
 
 /// Key groups whose MTK messages may be seen on the address of one talk group.
-const KEY_GROUPS_SEEN: usize = 4;
+pub(super) const KEY_GROUPS_SEEN: usize = 4;

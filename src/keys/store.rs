@@ -12,21 +12,22 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    CryptoSession, Interval, Msk, Muk, MukId,
+    Muk, MukId,
     accept::{
         counter_is_newer, interval_revokes, key_data_is_one_msk, key_data_is_one_mtk,
         message_is_complete, msk_message_has_a_rand, mtk_id_is_in_interval, mtk_id_is_newer,
         mtk_message_has_no_rand,
     },
-    message::{algorithms, muk_id, named_msk, profile_and_sessions, verification_message},
+    counters::MukCounters,
+    held::{CountedMuk, Entry, HeldMuk, MukPrint},
+    message::{muk_id, named_msk, profile_and_sessions, verification_message},
     outcome::{HeldMsk, MskAccepted, MtkAccepted, Outcome},
-    protection::MessageKeys,
+    records::Changed,
 };
 use crate::{
     error::{Error, Reject},
     ids::{KeyDomainId, MskId, MtkId},
-    srtp::Profile,
-    wire::mikey::{DataType, Kemac, KeyIds, Message, Timestamp},
+    wire::mikey::{DataType, KeyIds, Message, Timestamp},
 };
 
 /// Bounds of a store.
@@ -48,50 +49,31 @@ impl Default for KeyLimits {
 /// Client keys and service keys of one process.
 #[derive(Debug)]
 pub struct KeyStore {
-    limits: KeyLimits,
+    pub(super) limits: KeyLimits,
     muks: HashMap<MukId, HeldMuk>,
+    /// Also of keys that are not held at the moment.
+    pub(super) counters: MukCounters,
     /// At most two MSKs a group, the older first (TS 31.102 §4.2.80).
-    msks: BTreeMap<(KeyDomainId, u16), Vec<Entry>>,
-}
-
-#[derive(Debug)]
-struct HeldMuk {
-    current: CountedMuk,
-    /// The key that `current` replaces, until a message under `current` verifies (K23).
-    former: Option<CountedMuk>,
-}
-
-#[derive(Debug)]
-struct CountedMuk {
-    muk: Muk,
-    counter: Option<u32>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    msk_id: MskId,
-    msk: Msk,
-    interval: Interval,
-    profile: Profile,
-    sessions: Arc<[CryptoSession]>,
-    last_mtk: Option<MtkId>,
-    counter: Option<u32>,
-    /// Keys of the bundle in use, derived once.
-    keys: Option<MessageKeys>,
-    /// The last accepted MTK message, to tell its repeats from replays.
-    last_message: Box<[u8]>,
+    pub(super) msks: BTreeMap<(KeyDomainId, u16), Vec<Entry>>,
+    pub(super) changed: Changed,
 }
 
 impl KeyStore {
     /// A store without keys.
     #[must_use]
     pub fn new(limits: KeyLimits) -> Self {
-        Self { limits, muks: HashMap::new(), msks: BTreeMap::new() }
+        Self {
+            limits,
+            muks: HashMap::new(),
+            counters: MukCounters::new(limits.muks),
+            msks: BTreeMap::new(),
+            changed: Changed::default(),
+        }
     }
 
     /// Adds a client key. One that replaces another leaves it in place until the first message
-    /// under the new key verifies (K23). The same key once more, from a file read again, changes
-    /// nothing: its counter goes on.
+    /// under the new key verifies (K23). The counter of a key that was held before, also before
+    /// [`Self::restore`], goes on.
     ///
     /// # Errors
     /// [`Error::Invalid`] if an identity is empty or [`KeyLimits::muks`] is reached.
@@ -104,6 +86,8 @@ impl KeyStore {
             Some(fqdn) => MukId { idi: fqdn.to_owned(), ..id },
             None => id,
         };
+        let print = MukPrint::of(&muk);
+        let muk = CountedMuk::new(muk, print, self.counters.last(&id, print));
         if let Some(held) = self.muks.get_mut(&id) {
             held.replace(muk);
             return Ok(());
@@ -111,11 +95,11 @@ impl KeyStore {
         if self.muks.len() >= self.limits.muks {
             return Err(Error::invalid(format!("more than {} client keys", self.limits.muks)));
         }
-        self.muks.insert(id, HeldMuk { current: CountedMuk { muk, counter: None }, former: None });
+        self.muks.insert(id, HeldMuk::new(muk));
         Ok(())
     }
 
-    /// Forgets a client key; tells whether it was held.
+    /// Forgets a client key, but not its counter; tells whether it was held.
     pub fn remove_muk(&mut self, id: &MukId) -> bool {
         self.muks.remove(id).is_some()
     }
@@ -152,12 +136,16 @@ impl KeyStore {
 
     /// Forgets an MSK; tells whether it was held.
     pub fn remove_msk(&mut self, domain: KeyDomainId, msk_id: MskId) -> bool {
-        let Some(group) = self.msks.get_mut(&(domain, msk_id.group)) else { return false };
+        let place = (domain, msk_id.group);
+        let Some(group) = self.msks.get_mut(&place) else { return false };
         let before = group.len();
         group.retain(|entry| entry.msk_id != msk_id);
         let removed = group.len() < before;
         if group.is_empty() {
-            self.msks.remove(&(domain, msk_id.group));
+            self.msks.remove(&place);
+        }
+        if removed {
+            self.changed.key_group(place);
         }
         removed
     }
@@ -181,20 +169,9 @@ impl KeyStore {
         })
     }
 
-    /// The last accepted counter of each client key, to be kept durably: a client that loses it can
-    /// be fed an old MSK message (K7).
+    /// The last accepted counter of each client key, for display.
     pub fn muk_counters(&self) -> impl Iterator<Item = (&MukId, Option<u32>)> {
         self.muks.iter().map(|(id, held)| (id, held.current.counter))
-    }
-
-    /// Raises the counter of a client key after a restart, never lowers it; tells whether the key is
-    /// held.
-    pub fn restore_muk_counter(&mut self, id: &MukId, counter: u32) -> bool {
-        let Some(HeldMuk { current, .. }) = self.muks.get_mut(id) else { return false };
-        if counter_is_newer(counter, current.counter).is_ok() {
-            current.counter = Some(counter);
-        }
-        true
     }
 
     fn entry(&self, domain: KeyDomainId, msk_id: MskId) -> Option<&Entry> {
@@ -211,7 +188,8 @@ impl KeyStore {
         let rand = msk_message_has_a_rand(message)?;
         let id = muk_id(message)?;
         let held = self.muks.get_mut(&id).ok_or(Reject::UnknownMuk)?;
-        let keys = held.authenticate(message, &kemac, counter, rand)?;
+        let (keys, print) = held.authenticate(message, &kemac, counter, rand)?;
+        self.counters.accepted(&id, print, counter, &mut self.changed);
         let mut key_data = Zeroizing::new(kemac.encr_data.to_vec());
         keys.crypt(Timestamp::Counter(counter), &mut key_data);
         //= K4: Key Number 0 is no key, whatever the key data holds
@@ -261,6 +239,7 @@ impl KeyStore {
         if !self.msks.contains_key(&place) && self.msks.len() >= self.limits.key_groups {
             return Err(Reject::KeyLimit);
         }
+        self.changed.key_group(place);
         let group = self.msks.entry(place).or_default();
         let before = group.len();
         if let Some(at) = group.iter().position(|held| held.msk_id == entry.msk_id) {
@@ -305,6 +284,7 @@ impl KeyStore {
         let mut key_data = Zeroizing::new(kemac.encr_data.to_vec());
         keys.crypt(Timestamp::Counter(counter), &mut key_data);
         // The message is authentic: from here on state moves.
+        self.changed.key_group((domain, msk_id.group));
         entry.keys = Some(keys);
         entry.counter = Some(counter);
         entry.last_mtk = Some(mtk_id);
@@ -325,88 +305,8 @@ struct Placed {
     replaced: bool,
 }
 
-impl HeldMuk {
-    /// Puts a key in place of the current one.
-    fn replace(&mut self, muk: Muk) {
-        if self.current.muk.same_as(&muk) {
-            return;
-        }
-        let known = self.former.take_if(|former| former.muk.same_as(&muk));
-        let next = known.unwrap_or(CountedMuk { muk, counter: None });
-        let replaced = std::mem::replace(&mut self.current, next);
-        // A key that no message has confirmed does not drive out the one that the server uses.
-        if replaced.counter.is_some() || self.former.is_none() {
-            self.former = Some(replaced);
-        }
-    }
-
-    /// TS 33.246 §6.4.6.1: counter, MAC, and only then the counter moves.
-    fn authenticate(
-        &mut self,
-        message: &Message<'_>,
-        kemac: &Kemac<'_>,
-        counter: u32,
-        rand: &[u8],
-    ) -> Result<MessageKeys, Reject> {
-        match self.current.authenticate(message, kemac, counter, rand) {
-            Ok(keys) => {
-                self.former = None;
-                Ok(keys)
-            }
-            Err(reject) => match &mut self.former {
-                Some(former) => {
-                    former.authenticate(message, kemac, counter, rand).map_err(|of_former| {
-                        if reject == Reject::KeyAuthFailed { of_former } else { reject }
-                    })
-                }
-                None => Err(reject),
-            },
-        }
-    }
-}
-
-impl CountedMuk {
-    fn authenticate(
-        &mut self,
-        message: &Message<'_>,
-        kemac: &Kemac<'_>,
-        counter: u32,
-        rand: &[u8],
-    ) -> Result<MessageKeys, Reject> {
-        counter_is_newer(counter, self.counter)?;
-        let header = message.header();
-        let algorithms = algorithms(message, kemac);
-        let proof = (&[message.without_mac()][..], kemac.mac);
-        let muk = self.muk.0.expose();
-        let keys = MessageKeys::derive_verified(muk, rand, header.csb, algorithms, proof)?;
-        self.counter = Some(counter);
-        Ok(keys)
-    }
-}
-
-impl Entry {
-    /// TS 33.246 §6.4.6.2: the MAC. The keys are those of the last message if the bundle is the same,
-    /// so that the usual cost is one HMAC over the message.
-    fn authenticate(
-        &mut self,
-        message: &Message<'_>,
-        kemac: &Kemac<'_>,
-    ) -> Result<MessageKeys, Reject> {
-        let (csb, algorithms) = (message.header().csb, algorithms(message, kemac));
-        let proof @ (pieces, mac) = (&[message.without_mac()][..], kemac.mac);
-        let are_kept = |keys: &MessageKeys| keys.are_for(csb, algorithms);
-        if let Some(kept) = self.keys.as_ref().filter(|keys| are_kept(keys)) {
-            kept.verify(pieces, mac)?;
-        }
-        if let Some(kept) = self.keys.take_if(|keys| are_kept(keys)) {
-            return Ok(kept);
-        }
-        let Msk { key, rand } = &self.msk;
-        MessageKeys::derive_verified(key.expose(), rand, csb, algorithms, proof)
-    }
-}
-
-const MSKS_PER_GROUP: usize = 2;
+/// MSKs of one key group.
+pub(super) const MSKS_PER_GROUP: usize = 2;
 
 /// [`gba::UA_MBMS`](super::gba::UA_MBMS) as it stands behind a name.
 const UA_MBMS_TEXT: &str = "\u{1}\0\0\0\u{1}";

@@ -4,6 +4,7 @@ mod erasure;
 mod muks;
 mod plane;
 mod refusals;
+mod restart;
 
 use super::{
     issue::{MskIssue, MtkIssue, open_verification, seal_msk, seal_mtk, seal_solicited_pull},

@@ -1,4 +1,4 @@
-//! Client keys that are inserted again, replaced, restored, or named in another way.
+//! Client keys that are inserted again, replaced, or named in another way.
 
 use super::*;
 
@@ -36,18 +36,6 @@ fn an_unconfirmed_muk_does_not_drive_out_the_one_in_use() {
     let of_the_one_between = msk_message(&muk(2), |issue| issue.counter = 3);
     assert_eq!(refused(&mut store, &of_the_one_between), Reject::KeyAuthFailed);
     store.receive(&msk_message(&muk(3), |_| {})).unwrap();
-}
-
-#[test]
-fn a_restored_counter_is_never_lowered() {
-    let mut store = store();
-    assert!(store.restore_muk_counter(&muk_id(), 50));
-    assert!(store.restore_muk_counter(&muk_id(), 40));
-    assert!(!store.restore_muk_counter(&MukId { idr: "nobody".into(), ..muk_id() }, 60));
-    let with_counter = |counter| msk_message(&muk(1), |issue| issue.counter = counter);
-    assert_eq!(refused(&mut store, &with_counter(50)), Reject::KeyReplayed);
-    store.receive(&with_counter(51)).unwrap();
-    assert_eq!(store.muk_counters().next().unwrap().1, Some(51));
 }
 
 #[test]

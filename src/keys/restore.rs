@@ -1,0 +1,83 @@
+//! The key plane over a restart: what is to be kept of it, and how it goes on from that.
+
+use super::{
+    live::LiveKeys,
+    plane::{KEY_GROUPS_SEEN, KeyPlane},
+    records::{key_group_key, read_key_group, read_key_group_key, unreadable, write_key_group},
+};
+use crate::{
+    error::Error,
+    record::{Record, RecordReader, RecordWriter, Table},
+};
+
+impl KeyPlane {
+    /// Takes back what [`Self::take_changes`] has given, and notes changes from now on. To be called
+    /// once, before anything else; without records for a plane that begins.
+    ///
+    /// MSKs, their counters and SEQs, traffic keys and counters of client keys are then what they
+    /// were, so that packets open at once and no old key message is accepted again. Client keys are
+    /// not in the records: [`Self::insert_muk`] gives each its counter back.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a record that cannot be read, or for more of them than the limits allow.
+    pub fn restore<'a>(
+        &mut self,
+        records: impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Result<(), Error> {
+        self.store.restore(records.clone())?;
+        for (key, value) in records {
+            let restored = match Table::split(key) {
+                Some((Table::Live, key)) => self.restore_live(key, value),
+                Some((Table::Bound, place)) => self.restore_bound(place, value),
+                _ => Some(()),
+            };
+            restored.ok_or_else(|| unreadable(key))?;
+        }
+        self.changed.extend(self.groups.keys());
+        Ok(())
+    }
+
+    /// What has changed since the last call, to be kept before the next [`Self::publish`] and before
+    /// a verification message is sent. Empty without a call of [`Self::restore`] before. Costs
+    /// the encoding of what has changed; a key group takes about half a kilobyte.
+    pub fn take_changes(&mut self) -> Vec<Record> {
+        let kept = self.store.changed.take();
+        let mut records = self.store.records(&kept);
+        for id in kept.key_groups {
+            let value = self.live.get(&id).and_then(LiveKeys::write);
+            records.push(Record { key: key_group_key(Table::Live, id), value });
+        }
+        for place in kept.places {
+            let located = self.groups.values().find(|group| group.place.as_ref() == Some(&place));
+            let value = located.map(|group| {
+                let key_groups = group.key_groups.iter();
+                RecordWriter::default().list(key_groups, write_key_group).into_value()
+            });
+            let key = RecordWriter::key(Table::Bound).octets(&place).into_key();
+            records.push(Record { key, value });
+        }
+        records
+    }
+
+    fn restore_live(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        let id = read_key_group_key(key)?;
+        self.live.insert(id, LiveKeys::read(value, id.1)?);
+        Some(())
+    }
+
+    fn restore_bound(&mut self, place: &[u8], value: &[u8]) -> Option<()> {
+        let mut value = RecordReader::new(value);
+        let mut key_groups = value.list(read_key_group)?;
+        value.finish()?;
+        key_groups.truncate(KEY_GROUPS_SEEN);
+        if self.remembered.len() < PLACES_REMEMBERED {
+            self.remembered.insert(place.into(), key_groups);
+        } else {
+            self.store.changed.place(place);
+        }
+        Some(())
+    }
+}
+
+/// Places of talk groups that are remembered while nobody joins them.
+const PLACES_REMEMBERED: usize = 4096;
