@@ -38,7 +38,7 @@
 //! # Features
 //!
 //! None by default. `sdp`: groups from and to SDP. `tokio`: `aio`. `rtp-types`: media as packets of the
-//! `rtp` crate.
+//! `rtp` crate. `state`: what a receiver knows, in a file that survives crashes.
 
 #![deny(unsafe_code)]
 
@@ -58,6 +58,8 @@ pub mod runtime;
 pub mod rx;
 pub mod secret;
 pub mod srtp;
+#[cfg(feature = "state")]
+pub mod state;
 pub mod wire;
 
 pub use counter::RejectStats;

@@ -110,6 +110,19 @@ impl RecordWriter {
         self.u16(u16::try_from(len).unwrap_or(u16::MAX))
     }
 
+    /// Takes back what was written behind `len` octets.
+    #[cfg(feature = "state")]
+    pub(crate) fn truncate(mut self, len: usize) -> Self {
+        self.0.truncate(len);
+        self
+    }
+
+    /// What has been written.
+    #[cfg(feature = "state")]
+    pub(crate) fn into_octets(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+
     /// What has been written, as a key.
     pub(crate) fn into_key(self) -> Box<[u8]> {
         self.0.as_slice().into()

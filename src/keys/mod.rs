@@ -17,6 +17,7 @@ mod protection;
 mod records;
 mod restore;
 mod store;
+mod streams;
 mod table;
 
 use std::sync;

@@ -15,11 +15,12 @@ use super::{
     live::{Live, LiveKeys},
     outcome::{MskAccepted, MtkAccepted, Outcome},
     store::{KeyLimits, KeyStore},
+    streams::Streams,
     table::{KeyTable, PublishedKeys},
 };
 use crate::{
     error::{Error, Reject},
-    ids::{GroupId, KeyDomainId, Mki, MskId, MtkId},
+    ids::{GroupId, KeyDomainId, Mki, MskId, MtkId, PacketIndex, Ssrc},
     srtp::{KeyRing, TrafficKey},
 };
 
@@ -104,8 +105,8 @@ pub struct KeyPlane {
     former: Former<KeyTable>,
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) live: BTreeMap<KeyGroupId, LiveKeys>,
-    /// What was seen on the address of talk groups that are not here, or not yet.
-    pub(super) remembered: BTreeMap<Box<[u8]>, Vec<KeyGroupId>>,
+    /// What is known of talk groups that are not here, or not yet.
+    pub(super) remembered: BTreeMap<Box<[u8]>, Remembered>,
     pub(super) changed: BTreeSet<GroupId>,
     limits: PlaneLimits,
 }
@@ -124,8 +125,19 @@ pub(super) struct Group {
     announced: bool,
     /// The name that its record has, if it has one.
     pub(super) place: Option<Box<[u8]>>,
+    /// Where its streams were before the restart.
+    expected: Streams,
+    /// Where they are.
+    pub(super) streams: Streams,
     /// Keys given by hand.
     fixed: Vec<Arc<TrafficKey>>,
+}
+
+/// What is known of a talk group by its place alone.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    pub(super) key_groups: Vec<KeyGroupId>,
+    pub(super) streams: Streams,
 }
 
 impl KeyPlane {
@@ -162,9 +174,21 @@ impl KeyPlane {
     /// there before serves it again.
     pub fn locate_group(&mut self, group: GroupId, place: &[u8]) {
         let Some(entry) = self.groups.get_mut(&group) else { return };
+        let Remembered { key_groups, streams } = self.remembered.remove(place).unwrap_or_default();
         entry.place = Some(place.into());
-        for key_group in self.remembered.remove(place).unwrap_or_default() {
+        (entry.expected, entry.streams) = (streams.clone(), streams);
+        for key_group in key_groups {
             self.bind(group, key_group, false);
+        }
+    }
+
+    /// Takes down the newest authenticated index of streams of a talk group, for its record. Once every
+    /// few seconds is enough: it is where the search for a rollover counter begins after a restart.
+    pub fn note_streams(&mut self, group: GroupId, seen: &[(Ssrc, PacketIndex)]) {
+        if let Some(Group { place: Some(place), streams, .. }) = self.groups.get_mut(&group)
+            && streams.note(seen)
+        {
+            self.store.changed.place(place);
         }
     }
 
@@ -382,10 +406,16 @@ impl KeyPlane {
 
     fn ring(&self, group: &Group, built: &mut BTreeMap<KeyGroupId, Arc<KeyRing>>) -> Arc<KeyRing> {
         let live: Vec<_> = group.key_groups.iter().filter_map(|id| self.live.get(id)).collect();
-        let ring = || Arc::new(LiveKeys::ring(&live, &group.fixed));
+        let expected = group.expected.places();
+        let ring = || {
+            let ring = LiveKeys::ring(&live, &group.fixed);
+            Arc::new(ring.with_expected(expected.to_vec()))
+        };
         match *group.key_groups {
             // Groups that share a key group share the ring.
-            [id] if group.fixed.is_empty() => Arc::clone(built.entry(id).or_insert_with(ring)),
+            [id] if group.fixed.is_empty() && expected.is_empty() => {
+                Arc::clone(built.entry(id).or_insert_with(ring))
+            }
             _ => ring(),
         }
     }

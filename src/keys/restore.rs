@@ -2,8 +2,9 @@
 
 use super::{
     live::LiveKeys,
-    plane::{KEY_GROUPS_SEEN, KeyPlane},
+    plane::{KEY_GROUPS_SEEN, KeyPlane, Remembered},
     records::{key_group_key, read_key_group, read_key_group_key, unreadable, write_key_group},
+    streams::Streams,
 };
 use crate::{
     error::Error,
@@ -29,6 +30,7 @@ impl KeyPlane {
             let restored = match Table::split(key) {
                 Some((Table::Live, key)) => self.restore_live(key, value),
                 Some((Table::Bound, place)) => self.restore_bound(place, value),
+                Some((Table::Streams, place)) => self.restore_streams(place, value),
                 _ => Some(()),
             };
             restored.ok_or_else(|| unreadable(key))?;
@@ -49,12 +51,14 @@ impl KeyPlane {
         }
         for place in kept.places {
             let located = self.groups.values().find(|group| group.place.as_ref() == Some(&place));
-            let value = located.map(|group| {
+            let key = |table| RecordWriter::key(table).octets(&place).into_key();
+            let bound = located.map(|group| {
                 let key_groups = group.key_groups.iter();
                 RecordWriter::default().list(key_groups, write_key_group).into_value()
             });
-            let key = RecordWriter::key(Table::Bound).octets(&place).into_key();
-            records.push(Record { key, value });
+            records.push(Record { key: key(Table::Bound), value: bound });
+            let streams = located.map(|group| group.streams.write());
+            records.push(Record { key: key(Table::Streams), value: streams });
         }
         records
     }
@@ -70,12 +74,25 @@ impl KeyPlane {
         let mut key_groups = value.list(read_key_group)?;
         value.finish()?;
         key_groups.truncate(KEY_GROUPS_SEEN);
-        if self.remembered.len() < PLACES_REMEMBERED {
-            self.remembered.insert(place.into(), key_groups);
+        self.remember(place, |known| known.key_groups = key_groups);
+        Some(())
+    }
+
+    fn restore_streams(&mut self, place: &[u8], value: &[u8]) -> Option<()> {
+        let streams = Streams::read(value)?;
+        self.remember(place, |known| known.streams = streams);
+        Some(())
+    }
+
+    /// Notes what is known of a place; if there are too many, its records go.
+    fn remember(&mut self, place: &[u8], what: impl FnOnce(&mut Remembered)) {
+        if let Some(known) = self.remembered.get_mut(place) {
+            what(known);
+        } else if self.remembered.len() < PLACES_REMEMBERED {
+            what(self.remembered.entry(place.into()).or_default());
         } else {
             self.store.changed.place(place);
         }
-        Some(())
     }
 }
 

@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     error::Reject,
+    ids::{PacketIndex, Ssrc},
     keys::{KeyTable, PublishedKeys},
-    srtp::{KeyRing, MAX_BATCH, Packet, PacketKind, Unprotector, Verdict},
+    srtp::{KeyRing, MAX_BATCH, Packet, PacketKind, SessionId, Unprotector, Verdict},
 };
 
 /// One datagram as the socket gave it.
@@ -154,6 +155,11 @@ impl Lane {
     #[must_use]
     pub const fn streams(&self) -> usize {
         self.unprotector.streams()
+    }
+
+    /// The newest authenticated index of each RTP stream, to be kept over a restart.
+    pub fn newest(&self) -> impl Iterator<Item = (SessionId, Ssrc, PacketIndex)> {
+        self.unprotector.newest()
     }
 
     /// Session keys kept beside those of the table.

@@ -17,8 +17,8 @@ use crate::{
 impl Unprotector {
     /// The `n`-th index to try on the first packet of a stream, `None` when the tries are used up.
     ///
-    /// Order: the announced rollover counter, its successor, its predecessor, then onwards; without
-    /// an announcement from 0 on (D5).
+    /// Order: the announced rollover counter, or the one expected after a restart, its successor, its
+    /// predecessor, then onwards; with neither from 0 on (D5).
     pub(super) fn candidate(
         &self,
         n: u32,
@@ -28,7 +28,7 @@ impl Unprotector {
         if attempt.clear.kind == PacketKind::Rtcp {
             return (n == 0).then(|| PacketIndex::srtcp(attempt.layout.e_word));
         }
-        let hint = keys.announced_roc(attempt.clear.ssrc).unwrap_or_default();
+        let hint = keys.expected_roc(attempt.clear.ssrc, attempt.clear.seq);
         self.candidate_near(hint, n, attempt)
     }
 
@@ -77,8 +77,8 @@ impl Unprotector {
             return Err(refused);
         }
         let tried = index::estimate(highest, attempt.clear.seq).ok();
-        let announced = packet.keys.announced_roc(attempt.clear.ssrc).unwrap_or_default();
-        let nearby = announced.max(highest.roc());
+        let expected = packet.keys.expected_roc(attempt.clear.ssrc, attempt.clear.seq);
+        let nearby = expected.max(highest.roc());
         let (claim, mut n) = (claim(attempt, packet), 0);
         while let Some(index) = self.candidate_near(nearby, n, attempt) {
             n += 1;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::key::{PacketKind, TrafficKey};
+use super::{
+    index,
+    key::{PacketKind, TrafficKey},
+};
 use crate::{
     error::Reject,
-    ids::{Mki, MskId, MtkId, Roc, Ssrc},
+    ids::{Mki, MskId, MtkId, PacketIndex, Roc, Seq, Ssrc},
 };
 
 /// Keys of one talk group: what [`crate::srtp::Unprotector`] looks an MKI up in.
@@ -16,6 +19,7 @@ pub struct KeyRing {
     keys: Vec<Arc<TrafficKey>>,
     retired: Vec<MskFloor>,
     announced: Vec<(Ssrc, Roc)>,
+    expected: Vec<(Ssrc, PacketIndex)>,
 }
 
 /// Below this MTK ID the keys of an MSK are gone; `None`: all of them are.
@@ -27,7 +31,8 @@ struct MskFloor {
 
 impl KeyRing {
     /// A ring without keys: every MKI is unknown.
-    pub const EMPTY: Self = Self { keys: Vec::new(), retired: Vec::new(), announced: Vec::new() };
+    pub const EMPTY: Self =
+        Self { keys: Vec::new(), retired: Vec::new(), announced: Vec::new(), expected: Vec::new() };
 
     /// A ring of these keys, newest first.
     #[must_use]
@@ -40,6 +45,13 @@ impl KeyRing {
     #[must_use]
     pub fn with_announced(mut self, announced: Vec<(Ssrc, Roc)>) -> Self {
         self.announced = announced;
+        self
+    }
+
+    /// Adds the indexes at which streams were before a restart.
+    #[must_use]
+    pub fn with_expected(mut self, expected: Vec<(Ssrc, PacketIndex)>) -> Self {
+        self.expected = expected;
         self
     }
 
@@ -62,6 +74,16 @@ impl KeyRing {
     pub fn announced_roc(&self, ssrc: Ssrc) -> Option<Roc> {
         let find = |wanted| self.announced.iter().find(|(s, _)| *s == wanted).map(|(_, roc)| *roc);
         find(ssrc).or_else(|| find(Ssrc(0)))
+    }
+
+    /// Where the search for a stream's rollover counter begins: as announced, or as estimated from where
+    /// the stream was before a restart, whichever is later.
+    #[must_use]
+    pub fn expected_roc(&self, ssrc: Ssrc, seq: Seq) -> Roc {
+        let before = self.expected.iter().find(|(of, _)| *of == ssrc);
+        let estimated =
+            before.map(|(_, at)| index::estimate(*at, seq).map_or(at.roc(), |i| i.roc()));
+        self.announced_roc(ssrc).max(estimated).unwrap_or_default()
     }
 
     /// Finds the key that a packet names. Each key looks for its MKI where its own profile puts it.
@@ -140,6 +162,19 @@ mod tests {
         assert_eq!(ring.announced_roc(Ssrc(5)), Some(Roc(7)));
         assert_eq!(ring.announced_roc(Ssrc(6)), Some(Roc(1)));
         assert_eq!(KeyRing::default().announced_roc(Ssrc(5)), None);
+    }
+
+    #[test]
+    fn stream_from_before_the_restart_is_expected_where_it_would_be_now() {
+        let before = PacketIndex::new(Roc(7), Seq(0xf000));
+        let announced = vec![(Ssrc(5), Roc(6)), (Ssrc(6), Roc(9))];
+        let ring = KeyRing::default()
+            .with_announced(announced)
+            .with_expected(vec![(Ssrc(5), before), (Ssrc(6), before)]);
+        assert_eq!(ring.expected_roc(Ssrc(5), Seq(0xf800)), Roc(7));
+        assert_eq!(ring.expected_roc(Ssrc(5), Seq(0x0100)), Roc(8));
+        assert_eq!(ring.expected_roc(Ssrc(6), Seq(0x0100)), Roc(9));
+        assert_eq!(ring.expected_roc(Ssrc(7), Seq(0x0100)), Roc(0));
     }
 
     #[test]

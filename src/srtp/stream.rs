@@ -44,6 +44,14 @@ impl StreamKey {
         self.0.get()
     }
 
+    /// Session and SSRC of an RTP stream.
+    const fn rtp(self) -> Option<(SessionId, Ssrc)> {
+        let octets = self.0.get();
+        // The session has 30 bits, the SSRC the lowest 32.
+        let (session, ssrc) = ((octets >> 34) as u32, (octets & u32::MAX as u64) as u32);
+        if octets >> 33 & 1 == 0 { Some((SessionId(session), Ssrc(ssrc))) } else { None }
+    }
+
     #[inline]
     const fn destination(self) -> u64 {
         self.0.get() >> 33
@@ -195,6 +203,13 @@ impl StreamTable {
 
     pub(crate) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// The RTP streams, each with its highest index.
+    pub(crate) fn rtp(&self) -> impl Iterator<Item = (SessionId, Ssrc, PacketIndex)> {
+        self.slots.iter().flatten().filter_map(|stream| {
+            stream.key.rtp().map(|(session, ssrc)| (session, ssrc, stream.highest()))
+        })
     }
 
     /// Looks a stream up.
@@ -353,6 +368,16 @@ mod tests {
         assert!(get(&table, key(2, 1)).is_some());
         table.remove_session(SessionId(1));
         assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn rtp_streams_are_listed_by_session_and_ssrc() {
+        let mut table = StreamTable::new(8, 8);
+        let rtcp = StreamKey::new(SessionId(3), PacketKind::Rtcp, Ssrc(9));
+        table.insert(key((1 << 30) - 1, u32::MAX), index(70_000), 0, 0);
+        table.insert(rtcp, index(5), 0, 0);
+        let listed: Vec<_> = table.rtp().collect();
+        assert_eq!(listed, [(SessionId((1 << 30) - 1), Ssrc(u32::MAX), index(70_000))]);
     }
 
     #[test]

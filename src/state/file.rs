@@ -1,0 +1,137 @@
+//! A journal's file: mode 0600, one process at a time, replaced by renaming.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use super::medium::Medium;
+use crate::error::Error;
+
+/// The file, the one that will replace it, and the lock on both.
+pub(super) struct StateFile {
+    path: PathBuf,
+    next_path: PathBuf,
+    folder: PathBuf,
+    current: Option<File>,
+    next: Option<File>,
+    /// Held until the end.
+    _lock: File,
+}
+
+impl StateFile {
+    /// Takes the file for this process. It need not be there yet; its folder must.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if another process has it, or others can write it; [`Error::Io`] if the
+    /// system refuses.
+    pub(super) fn take(path: &Path) -> Result<Self, Error> {
+        let shown = path.display();
+        let failed = |error| Error::io(format!("{shown}: no place for the state"), error);
+        // Renaming would replace a link, not what it points to.
+        let path = if path.exists() { path.canonicalize().map_err(failed)? } else { path.into() };
+        let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let beside = |ending: &str| {
+            let mut name = name.to_owned();
+            name.push(ending);
+            folder.join(name)
+        };
+        let lock = private().write(true).create(true).open(beside(".lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::invalid(format!(
+                    "{shown}: another process keeps its state here; give each a file of its own"
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        Ok(Self { next_path: beside(".new"), path, folder, current: None, next: None, _lock: lock })
+    }
+}
+
+impl Medium for StateFile {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn read(&mut self) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(io::Error::other("not a file"));
+        }
+        let mode = about.mode() & 0o777;
+        if mode & 0o022 != 0 {
+            let told = format!("mode {mode:o}: others can write it; if you trust it, chmod 600");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, told));
+        }
+        if mode & 0o077 != 0 {
+            let (file, mode) = (self.name(), format!("{mode:o}"));
+            warn!(
+                file,
+                mode, "others could read the state; the file is replaced by one of mode 600"
+            );
+        }
+        let len = usize::try_from(about.len()).ok().filter(|len| *len <= MAX_LEN);
+        let len = len.ok_or(io::ErrorKind::FileTooLarge)?;
+        // Read in one go: a vector that grows leaves copies.
+        let mut octets = Zeroizing::new(vec![0; len]);
+        file.read_exact(&mut octets)?;
+        Ok(Some(octets))
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        self.next = None;
+        match fs::remove_file(&self.next_path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.next = Some(private().append(true).create_new(true).open(&self.next_path)?);
+        Ok(())
+    }
+
+    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.written()?.write_all(octets)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        // Metadata that is needed to read the octets again, such as the length, is synced as well.
+        self.written()?.sync_data()
+    }
+
+    fn adopt(&mut self) -> io::Result<()> {
+        fs::rename(&self.next_path, &self.path)?;
+        self.current = self.next.take();
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+impl StateFile {
+    fn written(&mut self) -> io::Result<&mut File> {
+        let file = self.next.as_mut().or(self.current.as_mut());
+        file.ok_or_else(|| io::Error::other("no file has been begun"))
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// A longer file is no state of a receiver.
+const MAX_LEN: usize = 1 << 30;

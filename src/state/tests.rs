@@ -1,0 +1,5 @@
+//! Crashes at every step of writing, damage, wrong keys, and modes of the file.
+
+mod crash;
+mod disk;
+mod files;
