@@ -110,6 +110,8 @@ rejects! {
     BadKeyData = "bad_key_data",
     /// More keys than the limit allows.
     KeyLimit = "key_limit",
+    /// What the message says could not be kept: the state cannot be written at the moment.
+    StateFailed = "state_failed",
 }
 
 impl fmt::Display for Reject {

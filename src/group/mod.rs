@@ -8,7 +8,11 @@
 mod sdp;
 mod sockets;
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use crate::{
     error::Error,
@@ -71,6 +75,14 @@ impl GroupSpec {
             key_domain: None,
             profile: None,
         }
+    }
+
+    /// A name that stays the same over restarts, and is that of no other group on the interface: address
+    /// and port of the first medium.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let first = self.media.first();
+        first.map_or_else(String::new, |media| SocketAddr::new(media.group, media.port).to_string())
     }
 
     /// Adds a medium.

@@ -201,6 +201,14 @@ impl KeyPlane {
         self.changed.insert(group);
     }
 
+    /// The same, and publishes at once that it is gone, and nothing else.
+    pub fn withdraw_group(&mut self, group: GroupId) {
+        self.remove_group(group);
+        self.changed.remove(&group);
+        let table = self.published.load().with_rings([(group, None)]);
+        self.former = Some(self.published.replace(table));
+    }
+
     /// Adds a traffic key by hand, for tools and tests.
     ///
     /// # Errors
@@ -214,7 +222,8 @@ impl KeyPlane {
 
     /// Takes a key message that came with the description of a group (RFC 4567), and binds the
     /// group to the key group it names. `Ok(None)`: it is older than what has been received since,
-    /// and its MSK is held, which is no fault.
+    /// and its MSK or a later one of the key group is held, which is no fault: a description is read
+    /// again after a restart.
     ///
     /// # Errors
     /// The verdict of the message.
@@ -226,11 +235,12 @@ impl KeyPlane {
     ) -> Result<Option<KeyEvent>, Reject> {
         let outcome = self.receive(None, message, now);
         let (domain, msk) = super::named_msk(message).ok_or(Reject::MikeyNotMbms)?;
-        if outcome.is_ok() || self.store.holds(domain, msk) {
+        let is_held = self.store.holds(domain, msk.group);
+        if outcome.is_ok() || is_held {
             self.bind(group, (domain, msk.group), true);
         }
         match outcome {
-            Err(Reject::KeyReplayed) if self.store.holds(domain, msk) => Ok(None),
+            Err(Reject::KeyReplayed) if is_held => Ok(None),
             outcome => outcome.map(Some),
         }
     }

@@ -150,10 +150,10 @@ impl KeyStore {
         removed
     }
 
-    /// Whether an MSK is held.
+    /// Whether an MSK of a key group is held.
     #[must_use]
-    pub fn holds(&self, domain: KeyDomainId, msk_id: MskId) -> bool {
-        self.entry(domain, msk_id).is_some()
+    pub fn holds(&self, domain: KeyDomainId, key_group: u16) -> bool {
+        self.msks.contains_key(&(domain, key_group))
     }
 
     /// The MSKs held, by group, the older first.

@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-use super::gateway::Gateway;
+use super::{durable::Durable, gateway::Gateway};
 use crate::{
     error::Error,
     group::GroupSpec,
-    keys::{Muk, MukId, PlaneLimits},
+    keys::{KeyPlane, Muk, MukId, PlaneLimits},
     net::ReceiveOptions,
     rx::{Event, Limits},
 };
@@ -23,6 +23,10 @@ pub struct GatewayBuilder {
     pub(super) coalesce: Duration,
     pub(super) queue: usize,
     pub(super) key_address: Option<SocketAddr>,
+    /// How often lanes tell where their streams are.
+    pub(super) streams_every: Option<Duration>,
+    #[cfg(feature = "state")]
+    state: Option<crate::state::StateOptions>,
     muks: Vec<(MukId, Muk)>,
     groups: Vec<GroupSpec>,
 }
@@ -39,6 +43,9 @@ impl Default for GatewayBuilder {
             coalesce: Duration::from_millis(1),
             queue: 256,
             key_address: None,
+            streams_every: None,
+            #[cfg(feature = "state")]
+            state: None,
             muks: Vec::new(),
             groups: Vec::new(),
         }
@@ -129,14 +136,41 @@ impl GatewayBuilder {
         self
     }
 
+    /// Keeps what the gateway knows in a file, so that it goes on after a crash or a restart: MSKs and
+    /// traffic keys, counters, key groups of the talk groups, places of the streams. A key message has no
+    /// effect before it is written; while it cannot be, none is accepted (`state_failed`). Default:
+    /// all is forgotten at the end.
+    #[cfg(feature = "state")]
+    #[must_use]
+    pub fn state(mut self, options: crate::state::StateOptions) -> Self {
+        self.streams_every = Some(options.streams_interval());
+        self.state = Some(options);
+        self
+    }
+
+    /// Opens the state, if there is one, and gives the plane what it knew.
+    #[cfg(feature = "state")]
+    pub(super) fn restore(&mut self, plane: &mut KeyPlane) -> Result<Durable, Error> {
+        let Some(options) = self.state.take() else { return Ok(Durable::default()) };
+        let state = crate::state::ReceiverState::open(options)?;
+        state.restore(plane)?;
+        Ok(Durable::in_state(state))
+    }
+
+    #[cfg(not(feature = "state"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with the feature state it can fail")]
+    pub(super) fn restore(&mut self, _: &mut KeyPlane) -> Result<Durable, Error> {
+        Ok(Durable::default())
+    }
+
     /// Starts the threads and joins the groups. `callback` runs on the lane threads (key events: on
     /// the key thread) and must not block. If it panics, the event it was given is lost to it, the
     /// panic is counted ([`GatewayStats::callback_panics`](super::GatewayStats::callback_panics)), and
     /// the thread goes on.
     ///
     /// # Errors
-    /// [`Error::Invalid`] or [`Error::Io`] with what to do, for the first client key, socket or group
-    /// that cannot be set up. Nothing keeps running then.
+    /// [`Error::Invalid`] or [`Error::Io`] with what to do, for the state, or the first client key, socket
+    /// or group that cannot be set up. Nothing keeps running then.
     pub fn start(
         self,
         callback: impl Fn(Event<'_>) + Send + Sync + 'static,
@@ -144,7 +178,7 @@ impl GatewayBuilder {
         let mut builder = self;
         let (muks, groups) =
             (std::mem::take(&mut builder.muks), std::mem::take(&mut builder.groups));
-        let mut gateway = Gateway::launch(&builder, callback)?;
+        let mut gateway = Gateway::launch(&mut builder, callback)?;
         for (id, muk) in muks {
             gateway.insert_muk(id, muk)?;
         }

@@ -3,6 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
 };
 
 use crate::{
@@ -10,7 +11,10 @@ use crate::{
     rx::{Event, KeyMessage, Sink},
 };
 
-use super::keys::KeyQueue;
+use super::{
+    durable::{StreamPlace, StreamWatch},
+    keys::KeyQueue,
+};
 
 /// The callback, and how often it has panicked. Shared by all threads.
 pub(super) struct Callback<F> {
@@ -48,11 +52,14 @@ impl<F: Send + Sync> Panics for Callback<F> {
 pub(super) struct LaneSink<F> {
     pub(super) callback: std::sync::Arc<Callback<F>>,
     pub(super) keys: KeyQueue,
+    pub(super) streams: StreamWatch,
 }
 
 impl<F> Clone for LaneSink<F> {
     fn clone(&self) -> Self {
-        Self { callback: std::sync::Arc::clone(&self.callback), keys: self.keys.clone() }
+        let Self { callback, keys, streams } = self;
+        let callback = std::sync::Arc::clone(callback);
+        Self { callback, keys: keys.clone(), streams: streams.clone() }
     }
 }
 
@@ -64,5 +71,9 @@ impl<F: Fn(Event<'_>)> Sink for LaneSink<F> {
 
     fn key_message(&mut self, message: KeyMessage<'_>) -> Result<(), Reject> {
         self.keys.offer_from(&message)
+    }
+
+    fn streams(&mut self, now: Instant, streams: &mut dyn Iterator<Item = StreamPlace>) {
+        self.streams.look(now, streams);
     }
 }

@@ -19,8 +19,9 @@ use super::{
     builder::GatewayBuilder,
     callback::{Callback, LaneSink, Panics},
     doorbell::Doorbell,
+    durable::StreamWatch,
     intake::{Intake, Runner},
-    keys::{self, Bell, KeyCounters, KeyQueue, KeyThread, Summary, Wake},
+    keys::{self, Bell, KeyCounters, KeyQueue, KeyThread, NewGroup, Summary, Wake},
     lane::{Command, LaneCounters, LaneThread, NewPort},
     links::{self, LinkCounters},
     seldom::Seldom,
@@ -152,8 +153,10 @@ impl Gateway {
             let port = Port::new(group, session, socket.carries, &types, Arc::clone(&counters[0]));
             ports.push(NewPort { reader, address: socket.group, port });
         }
-        let domain = spec.key_domain;
-        self.ask_keys(|done| keys::Command::AddGroup { group, domain, done })?;
+        let sessions = ports.iter().map(|new| new.port.session).collect();
+        let (domain, place) = (spec.key_domain, spec.place());
+        let new = NewGroup { group, domain, place, sessions };
+        self.ask_keys(|done| keys::Command::AddGroup { group: new, done })?;
         for message in spec.key_messages.iter().cloned() {
             self.ask_keys(|done| keys::Command::Announce { group, message, done })?;
         }
@@ -230,6 +233,8 @@ impl Gateway {
                 mtk: self.key_counters.mtk.value(),
                 verifications: self.key_counters.verifications.value(),
                 publishes: self.key_counters.publishes.value(),
+                commits: self.key_counters.commits.value(),
+                commits_failed: self.key_counters.commits_failed.value(),
                 generation: self.published.load().generation(),
                 rejects: self.key_counters.rejects.snapshot()
                     + self.key_counters.not_queued.snapshot(),
@@ -264,11 +269,12 @@ impl Gateway {
     }
 
     pub(super) fn launch(
-        builder: &GatewayBuilder,
+        builder: &mut GatewayBuilder,
         callback: impl Fn(Event<'_>) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let callback = Arc::new(Callback::new(callback));
-        let plane = KeyPlane::new(builder.plane);
+        let mut plane = KeyPlane::new(builder.plane);
+        let durable = builder.restore(&mut plane)?;
         let published = Arc::clone(plane.published());
         let (queue, commands, give_back) = KeyQueue::new(builder.queue);
         let socket = builder.key_address.map(keys::open_socket).transpose()?;
@@ -290,7 +296,9 @@ impl Gateway {
             stop: Arc::default(),
             threads: Vec::new(),
         };
-        let sink = LaneSink { callback: Arc::clone(&callback), keys: queue.clone() };
+        let limit = builder.limits.streams.streams;
+        let streams = StreamWatch::new(builder.streams_every, limit, queue.commands.clone());
+        let sink = LaneSink { callback: Arc::clone(&callback), keys: queue.clone(), streams };
         let mut bells = Vec::new();
         for _ in 0..builder.lanes.get() {
             gateway.add_lane(builder, &sink, &mut bells)?;
@@ -305,6 +313,7 @@ impl Gateway {
             bells,
             callback,
             summary: Summary::default(),
+            durable,
         };
         gateway.spawn("mcast-keys", move || thread.run())?;
         if let Some(socket) = socket {

@@ -87,6 +87,12 @@ impl<F: Fn(Event<'_>)> Intake for Runner<F> {
     }
 }
 
+impl<F> Drop for Runner<F> {
+    fn drop(&mut self) {
+        self.sink.streams.finish(self.lane.newest());
+    }
+}
+
 /// Longest wait without traffic; commands wake the thread at once, and tables if packets wait for them.
 pub(super) const IDLE: Duration = Duration::from_millis(100);
 /// Shortest wait while packets are held back.

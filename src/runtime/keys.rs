@@ -13,7 +13,12 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::{debug, info, warn};
 
-use super::{callback::Callback, doorbell::Doorbell, spread::Work};
+use super::{
+    callback::Callback,
+    doorbell::Doorbell,
+    durable::{Durable, Pending, StreamList},
+    spread::Work,
+};
 use crate::{
     counter::{Counter, RejectCounters},
     error::{Error, Reject},
@@ -21,7 +26,7 @@ use crate::{
     keys::{KeyEvent, KeyPlane, Muk, MukId},
     net::{Waker, bind_unicast},
     rx::{Event, KeyMessage, RateBySource},
-    srtp::TrafficKey,
+    srtp::{SessionId, TrafficKey},
 };
 
 /// Memory for one key message on its way from a lane; there are as many as the queue is long.
@@ -34,10 +39,20 @@ pub(super) const MAX_KEY_MESSAGE: usize = 2048;
 pub(super) enum Command {
     Message { group: Option<GroupId>, octets: Buffer, len: usize, source: SocketAddr },
     InsertMuk { id: MukId, muk: Muk, done: Sender<Result<(), Error>> },
-    AddGroup { group: GroupId, domain: Option<KeyDomainId>, done: Sender<Result<(), Error>> },
+    AddGroup { group: NewGroup, done: Sender<Result<(), Error>> },
     RemoveGroup { group: GroupId },
     Announce { group: GroupId, message: Vec<u8>, done: Sender<Result<(), Error>> },
     InsertFixed { group: GroupId, key: Arc<TrafficKey>, done: Sender<Result<(), Error>> },
+    Streams(StreamList),
+}
+
+/// A group, as the key thread knows it.
+pub(super) struct NewGroup {
+    pub(super) group: GroupId,
+    pub(super) domain: Option<KeyDomainId>,
+    /// Its name over restarts.
+    pub(super) place: String,
+    pub(super) sessions: Vec<SessionId>,
 }
 
 /// Counters of the key thread.
@@ -47,6 +62,8 @@ pub(super) struct KeyCounters {
     pub(super) mtk: Counter,
     pub(super) verifications: Counter,
     pub(super) publishes: Counter,
+    pub(super) commits: Counter,
+    pub(super) commits_failed: Counter,
     pub(super) rejects: RejectCounters,
     /// Of the thread that reads MSK messages from their socket.
     pub(super) not_queued: RejectCounters,
@@ -136,6 +153,7 @@ pub(super) struct KeyThread<F> {
     pub(super) bells: Vec<Bell>,
     pub(super) callback: Arc<Callback<F>>,
     pub(super) summary: Summary,
+    pub(super) durable: Durable,
 }
 
 impl<F: Fn(Event<'_>)> KeyThread<F> {
@@ -154,85 +172,117 @@ impl<F: Fn(Event<'_>)> KeyThread<F> {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
+                    self.settle();
                     self.summary.write();
                     return;
                 }
             }
             let now = Instant::now();
-            if now >= next_tick {
+            let ticks = now >= next_tick;
+            if ticks {
                 next_tick = now + TICK;
                 self.plane.tick(now);
                 self.summary.log(now);
             }
-            self.publish();
+            // A disk that is full is not asked again with every message.
+            if ticks || !self.durable.is_failing() {
+                self.settle();
+            }
         }
     }
 
-    fn publish(&mut self) {
-        if self.plane.publish() {
-            self.counters.publishes.add(1);
-            // Lanes may hold packets back for just these keys.
-            self.bells.iter().for_each(Bell::ring);
+    /// Lets the effects of what has been accepted be seen, once it will survive a crash.
+    fn settle(&mut self) {
+        match self.durable.commit(&mut self.plane) {
+            Ok((written, settled)) => {
+                self.counters.commits.add(written.into());
+                settled.into_iter().for_each(|pending| self.conclude(pending));
+                if self.plane.publish() {
+                    self.note_publish();
+                }
+            }
+            Err(error) => {
+                self.counters.commits_failed.add(1);
+                self.summary.note_state(&error);
+            }
         }
+    }
+
+    fn note_publish(&self) {
+        self.counters.publishes.add(1);
+        // Lanes may hold packets back for just these keys.
+        self.bells.iter().for_each(Bell::ring);
     }
 
     fn obey(&mut self, command: Command) {
         match command {
             Command::Message { group, octets, len, source } => {
                 let message = octets.get(..len).unwrap_or_default();
-                let outcome = self.plane.receive(group, message, Instant::now());
-                self.conclude(outcome, Some((group, source)));
+                match self.allow().and_then(|()| self.plane.receive(group, message, Instant::now()))
+                {
+                    Ok(event) => {
+                        let from = Some((group, source));
+                        self.durable.wait(Pending { event: Some(event), from, done: None });
+                    }
+                    Err(reject) => {
+                        self.counters.rejects.add(reject);
+                        if reject != Reject::KeyRepeated {
+                            self.summary.note(group, reject, source);
+                        }
+                    }
+                }
                 let _ = self.give_back.try_send(octets);
             }
             Command::InsertMuk { id, muk, done } => {
                 let _ = done.send(self.plane.insert_muk(id, muk));
             }
-            Command::AddGroup { group, domain, done } => {
+            Command::AddGroup { group: NewGroup { group, domain, place, sessions }, done } => {
                 self.plane.add_group(group, domain);
+                self.plane.locate_group(group, place.as_bytes());
+                self.durable.add_group(group, sessions);
                 let _ = done.send(Ok(()));
             }
             Command::RemoveGroup { group } => {
-                self.plane.remove_group(group);
                 // At once: the next group to come may get its number, but none of its keys.
-                self.publish();
+                self.plane.withdraw_group(group);
+                self.note_publish();
+                self.durable.remove_group(group);
             }
             Command::Announce { group, message, done } => {
-                let outcome = self.plane.announce(group, &message, Instant::now());
-                let answer = match outcome {
-                    Ok(Some(event)) => {
-                        self.conclude(Ok(event), None);
-                        Ok(())
+                let allowed = self.allow();
+                let announce = |()| self.plane.announce(group, &message, Instant::now());
+                match allowed.and_then(announce) {
+                    Ok(event) => {
+                        self.durable.wait(Pending { event, from: None, done: Some(done) });
                     }
-                    Ok(None) => Ok(()),
                     Err(reject) => {
                         self.counters.rejects.add(reject);
-                        Err(reject.into())
+                        let _ = done.send(Err(reject.into()));
                     }
-                };
-                let _ = done.send(answer);
+                }
             }
             Command::InsertFixed { group, key, done } => {
                 let _ = done.send(self.plane.insert_fixed(group, key));
             }
+            Command::Streams(list) => {
+                self.durable.note_streams(&mut self.plane, &list.streams);
+                list.give_back();
+            }
         }
     }
 
-    /// Counts an outcome, tells the user, and answers where an answer is due.
-    fn conclude(
-        &mut self,
-        outcome: Result<KeyEvent, Reject>,
-        from: Option<(Option<GroupId>, SocketAddr)>,
-    ) {
-        let event = match outcome {
-            Ok(event) => event,
-            Err(reject) => {
-                self.counters.rejects.add(reject);
-                if let Some((group, source)) = from.filter(|_| reject != Reject::KeyRepeated) {
-                    self.summary.note(group, reject, source);
-                }
-                return;
-            }
-        };
+    /// What is accepted now could not be kept.
+    const fn allow(&self) -> Result<(), Reject> {
+        if self.durable.is_failing() { Err(Reject::StateFailed) } else { Ok(()) }
+    }
+
+    /// Counts what was accepted, tells the user, and answers where an answer is due.
+    fn conclude(&self, pending: Pending) {
+        let Pending { event, from, done } = pending;
+        if let Some(done) = done {
+            let _ = done.send(Ok(()));
+        }
+        let Some(event) = event else { return };
         match &event {
             KeyEvent::Msk { domain, msk, redelivered, .. } => {
                 self.counters.msk.add(1);
@@ -263,9 +313,10 @@ impl<F: Fn(Event<'_>)> KeyThread<F> {
     }
 }
 
-/// Refused key messages, logged at most once a minute and reason.
+/// Refused key messages and commits, logged at most once a minute and reason.
 #[derive(Default)]
 pub(super) struct Summary {
+    state_told: Option<Instant>,
     refused: std::collections::BTreeMap<(Option<GroupId>, Reject), (u64, SocketAddr)>,
     next: Option<Instant>,
 }
@@ -274,6 +325,14 @@ impl Summary {
     fn note(&mut self, group: Option<GroupId>, reject: Reject, source: SocketAddr) {
         if self.refused.len() < SUMMARY_LINES || self.refused.contains_key(&(group, reject)) {
             self.refused.entry((group, reject)).or_insert((0, source)).0 += 1;
+        }
+    }
+
+    fn note_state(&mut self, error: &Error) {
+        let now = Instant::now();
+        if self.state_told.is_none_or(|told| now >= told + SUMMARY_INTERVAL) {
+            self.state_told = Some(now);
+            warn!(%error, "no key message is accepted until the state can be written again");
         }
     }
 
@@ -346,7 +405,7 @@ fn is_timeout(error: &io::Error) -> bool {
 
 /// How often keys are looked at for retirement.
 pub(super) const TICK: Duration = Duration::from_millis(100);
-/// Commands obeyed before a table is published.
+/// Commands obeyed before their effects are committed and a table is published.
 const PER_TABLE: usize = 256;
 /// Reasons and groups counted for the log between two summaries.
 const SUMMARY_LINES: usize = 64;

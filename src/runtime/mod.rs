@@ -15,6 +15,7 @@
 mod builder;
 mod callback;
 mod doorbell;
+mod durable;
 mod gateway;
 mod intake;
 mod keys;

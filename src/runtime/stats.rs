@@ -55,6 +55,10 @@ pub struct KeyStats {
     pub verifications: u64,
     /// Tables published.
     pub publishes: u64,
+    /// Commits to the state.
+    pub commits: u64,
+    /// Commits that the system refused; no key message is accepted until one succeeds.
+    pub commits_failed: u64,
     /// Number of the table in force.
     pub generation: u64,
     /// Key messages refused, by reason.
@@ -69,8 +73,11 @@ impl fmt::Display for GatewayStats {
         let SocketStats { open, shared, drops, unknown_destination, rejoined, .. } = self.sockets;
         write!(f, "sockets: {open}, {shared} of them shared, {drops} drops")?;
         writeln!(f, ", {unknown_destination} unknown destination, {rejoined} rejoined")?;
-        let KeyStats { msk, mtk, verifications, generation, .. } = self.keys;
+        let KeyStats { msk, mtk, verifications, generation, commits_failed, .. } = self.keys;
         write!(f, "keys: {msk} MSK, {mtk} MTK, {verifications} verified, table {generation}")?;
+        if commits_failed > 0 {
+            write!(f, ", {commits_failed} commits failed")?;
+        }
         self.keys.rejects.iter().try_for_each(|(reject, count)| write!(f, ", {count} {reject}"))?;
         match self.callback_panics {
             0 => Ok(()),

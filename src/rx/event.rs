@@ -1,11 +1,12 @@
 //! What a lane delivers, all of it borrowed from the batch: copy what you keep.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 use crate::{
     error::Reject,
     ids::{GroupId, PacketIndex, Ssrc},
     keys::KeyEvent,
+    srtp::SessionId,
     wire::{
         burst::{BurstEvent, BurstPacket},
         rtcp::RtcpPacket,
@@ -97,4 +98,13 @@ pub trait Sink {
     /// # Errors
     /// The reason to count it under, for example [`Reject::MikeyQueueFull`].
     fn key_message(&mut self, message: KeyMessage<'_>) -> Result<(), Reject>;
+
+    /// May look where the RTP streams are, each by its newest authenticated index, with every tick of
+    /// the lane. Taking an item walks on in a table, so it is not for every time.
+    fn streams(
+        &mut self,
+        _now: Instant,
+        _newest: &mut dyn Iterator<Item = (SessionId, Ssrc, PacketIndex)>,
+    ) {
+    }
 }

@@ -130,6 +130,7 @@ impl Lane {
         let mut report = BatchReport::default();
         let table = self.keys.load();
         self.meet(&table, now, sink, &mut report);
+        sink.streams(now, &mut self.unprotector.newest());
         report
     }
 

@@ -1,6 +1,6 @@
 //! One lane and one key plane without threads: the whole receive path as a function of bytes and time.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
     counters::{GroupCounters, GroupStats},
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Reject},
     group::{GroupSpec, SocketSpec},
-    ids::GroupId,
+    ids::{GroupId, PacketIndex, Ssrc},
     keys::{KeyEvent, KeyPlane, Muk, MukId, PlaneLimits},
     srtp::SessionId,
 };
@@ -44,7 +44,8 @@ pub struct Receiver {
     plane: KeyPlane,
     lane: Lane,
     groups: Vec<Arc<GroupCounters>>,
-    next_session: u32,
+    /// The group of each session.
+    sessions: Vec<GroupId>,
 }
 
 /// A group added to a receiver: its number, and the port number of each of its sockets.
@@ -68,7 +69,7 @@ impl Receiver {
     pub fn new(limits: &Limits, plane: PlaneLimits) -> Self {
         let plane = KeyPlane::new(plane);
         let lane = Lane::new(Arc::clone(plane.published()), limits);
-        Self { plane, lane, groups: Vec::new(), next_session: 0 }
+        Self { plane, lane, groups: Vec::new(), sessions: Vec::new() }
     }
 
     /// Adds a client key.
@@ -90,13 +91,14 @@ impl Receiver {
         let counters = Arc::new(GroupCounters::default());
         self.groups.push(Arc::clone(&counters));
         self.plane.add_group(group, spec.key_domain);
+        self.plane.locate_group(group, spec.place().as_bytes());
         self.plane.publish();
         let lane = &mut self.lane;
         let sockets = sockets
             .into_iter()
             .map(|socket| {
-                let session = SessionId(self.next_session);
-                self.next_session += 1;
+                let session = SessionId(u32::try_from(self.sessions.len()).unwrap_or(u32::MAX));
+                self.sessions.push(group);
                 let types = payload_types(spec, &socket);
                 let counters = Arc::clone(&counters);
                 let port = Port::new(group, session, socket.carries, &types, counters);
@@ -146,6 +148,20 @@ impl Receiver {
         self.plane.tick(now);
         self.plane.publish();
         self.lane.tick(now, &mut InPlace { plane: &mut self.plane, sink, now })
+    }
+
+    /// Tells the key plane where the streams are, for its records: once every few seconds, and before
+    /// the last of them are taken.
+    pub fn note_streams(&mut self) {
+        let mut by_group = BTreeMap::<GroupId, Vec<(Ssrc, PacketIndex)>>::new();
+        for (session, ssrc, index) in self.lane.newest() {
+            if let Some(group) = self.sessions.get(session.0 as usize) {
+                by_group.entry(*group).or_default().push((ssrc, index));
+            }
+        }
+        for (group, streams) in by_group {
+            self.plane.note_streams(group, &streams);
+        }
     }
 
     /// Counters of a group.

@@ -81,8 +81,7 @@ impl KeyRing {
     #[must_use]
     pub fn expected_roc(&self, ssrc: Ssrc, seq: Seq) -> Roc {
         let before = self.expected.iter().find(|(of, _)| *of == ssrc);
-        let estimated =
-            before.map(|(_, at)| index::estimate(*at, seq).map_or(at.roc(), |i| i.roc()));
+        let estimated = before.map(|(_, at)| index::estimate(*at, seq).unwrap_or(*at).roc());
         self.announced_roc(ssrc).max(estimated).unwrap_or_default()
     }
 

@@ -123,7 +123,12 @@ impl Medium for StateFile {
 impl StateFile {
     fn written(&mut self) -> io::Result<&mut File> {
         let file = self.next.as_mut().or(self.current.as_mut());
-        file.ok_or_else(|| io::Error::other("no file has been begun"))
+        let file = file.ok_or_else(|| io::Error::other("no file has been begun"))?;
+        // Somebody has removed it, or put another in its place: nobody would find what is written.
+        if file.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file has been removed"));
+        }
+        Ok(file)
     }
 }
 

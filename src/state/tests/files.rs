@@ -118,6 +118,20 @@ fn second_process_is_kept_off_the_file() {
 }
 
 #[test]
+fn file_that_is_removed_while_it_is_used_is_noticed_and_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let mut state = open(&path, None).unwrap();
+    fs::remove_file(&path).unwrap();
+    let key = RecordWriter::key(Table::Streams).into_key();
+    let record = Record { key, value: Some(SecretBytes::new(SECRET)) };
+    let error = state.put(vec![record]).unwrap_err().to_string();
+    assert!(error.contains("cannot be written: the file has been removed"), "{error}");
+    assert!(state.put(Vec::new()).unwrap());
+    assert!(contains(&path, SECRET));
+}
+
+#[test]
 fn file_that_grows_is_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");

@@ -67,6 +67,10 @@ pub(crate) struct DemoArgs {
 /// Joins the groups of a session description, takes their keys and writes out what they carry. MTK messages are taken from the group address at the MIKEY port and from the media port; MSK
 /// messages from the session description, the key file and, with --msk-at, by unicast. Ends by
 /// --packets, --seconds, Ctrl-C or SIGTERM. Exit code 1: the end came before --packets.
+///
+/// With --state no key message takes effect before it is in the file, and none is accepted while the file
+/// cannot be written (state_failed). The file has mode 0600; give it a folder that belongs to the user
+/// of the program, and --state-key if its disk may be read by others. Client keys are not in it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  mcast-srtp recv --sdp group17.sdp --keys keys.toml --iface eth1 \
@@ -120,6 +124,14 @@ pub(crate) struct RecvArgs {
     #[arg(long, value_name = "ADDR")]
     pub(crate) msk_at: Option<IpAddr>,
 
+    /// Keep MSKs, traffic keys and counters in this file, so that a restart or a crash goes on from there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Seal the state under a key: 64 hex digits in a file or an environment variable
+    #[arg(long, value_name = "FILE|env:NAME", requires = "state", value_parser = key_source)]
+    pub(crate) state_key: Option<KeySource>,
+
     /// End after this many media packets
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) packets: Option<u64>,
@@ -156,6 +168,21 @@ pub(crate) struct InspectArgs {
     /// Print one JSON object per packet and a closing one
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where a key is read from.
+#[derive(Clone, Debug)]
+pub(crate) enum KeySource {
+    File(PathBuf),
+    Env(String),
+}
+
+fn key_source(text: &str) -> Result<KeySource, String> {
+    match text.strip_prefix("env:") {
+        Some("") => Err("env: takes the name of a variable behind it".to_owned()),
+        Some(name) => Ok(KeySource::Env(name.to_owned())),
+        None => Ok(KeySource::File(text.into())),
+    }
 }
 
 fn profile(name: &str) -> Result<Profile, String> {

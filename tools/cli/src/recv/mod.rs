@@ -23,9 +23,14 @@ use mcast_srtp::{
     group::{GroupSpec, Interface},
     net::ReceiveOptions,
     rx::Event,
+    state::StateOptions,
 };
 
-use crate::{args::RecvArgs, exit::Failure, keyfile::KeyFile};
+use crate::{
+    args::RecvArgs,
+    exit::Failure,
+    keyfile::{KeyFile, sealing_key},
+};
 use output::{BurstLine, Outputs};
 use report::Report;
 
@@ -93,6 +98,13 @@ fn start(
     }
     if let Some(address) = args.msk_at {
         builder = builder.key_address(SocketAddr::new(address, args.mikey_port));
+    }
+    if let Some(path) = &args.state {
+        let mut state = StateOptions::new(path);
+        if let Some(source) = &args.state_key {
+            state = state.sealed_with(sealing_key(source)?);
+        }
+        builder = builder.state(state);
     }
     let (name, wants_bursts) = (spec.name.clone(), args.events.is_some());
     let mut gateway = builder.start(move |event| {

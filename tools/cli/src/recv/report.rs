@@ -69,6 +69,9 @@ struct KeyReport {
     mtk: u64,
     verifications: u64,
     generation: u64,
+    /// Writes to the state, and those that the system refused.
+    commits: u64,
+    commits_failed: u64,
     verdicts: Verdicts,
 }
 
@@ -148,6 +151,10 @@ impl Report {
         row("keys".to_owned(), None, None);
         row("  MSK messages".to_owned(), Some(self.keys.msk), None);
         row("  MTK messages".to_owned(), Some(self.keys.mtk), None);
+        if self.keys.commits + self.keys.commits_failed > 0 {
+            let (written, refused) = (self.keys.commits, self.keys.commits_failed);
+            row("  commits to the state".to_owned(), Some(written), Some(refused));
+        }
         for (verdict, count) in &self.keys.verdicts {
             row(format!("  {verdict}"), None, Some(*count));
         }
@@ -206,6 +213,8 @@ fn keys(stats: &KeyStats) -> KeyReport {
         mtk: stats.mtk,
         verifications: stats.verifications,
         generation: stats.generation,
+        commits: stats.commits,
+        commits_failed: stats.commits_failed,
         verdicts: verdicts(stats.rejects.iter()),
     }
 }
