@@ -305,6 +305,55 @@ fn keys_and_their_messages_show_no_key() {
 }
 
 #[test]
+fn what_is_kept_over_a_restart_shows_no_key() {
+    let (keys, mut plane) = (Keys::default(), KeyPlane::new(PlaneLimits::default()));
+    plane.restore([]).unwrap();
+    plane.insert_muk(muk_id("c1"), muk("c1")).unwrap();
+    for message in [keys.msk_message(1, 1), keys.mtk_message(1, 1)] {
+        plane.receive(None, &message, Instant::now()).unwrap();
+    }
+    let records = plane.take_changes();
+    assert_eq!(records.len(), 3);
+    Secrets::of(&keys).assert_absent("Record", &shown(&records));
+}
+
+#[cfg(feature = "state")]
+#[test]
+fn sealed_state_shows_no_key_in_its_file_nor_elsewhere() {
+    use mcast_srtp::state::{ReceiverState, StateOptions};
+
+    let (keys, folder) = (Keys::default(), tempfile::tempdir().unwrap());
+    let (path, sealing) = (folder.path().join("state"), [0xd1; 32]);
+    let mut secrets = Secrets::of(&keys);
+    secrets.add("sealing key", &sealing);
+    let options = || StateOptions::new(&path).sealed_with(Secret::new(sealing));
+    let mut state = ReceiverState::open(options()).unwrap();
+    let mut plane = KeyPlane::new(PlaneLimits::default());
+    state.restore(&mut plane).unwrap();
+    plane.insert_muk(muk_id("c1"), muk("c1")).unwrap();
+    for message in [keys.msk_message(1, 1), keys.mtk_message(1, 1)] {
+        plane.receive(None, &message, Instant::now()).unwrap();
+        assert!(state.commit(&mut plane).unwrap());
+    }
+    let file = std::fs::read(&path).unwrap();
+    for (name, secret) in &secrets.0 {
+        assert!(!file.windows(8).any(|part| secret.windows(8).any(|s| s == part)), "{name}");
+    }
+    let other = StateOptions::new(&path).sealed_with(Secret::new([0xd2; 32]));
+    drop(state);
+    let refused = ReceiverState::open(other).unwrap_err();
+    let state = ReceiverState::open(options()).unwrap();
+    for (place, text) in [
+        ("StateOptions", shown(&options())),
+        ("GatewayBuilder", shown(&Gateway::builder().state(options()))),
+        ("ReceiverState", shown(&state)),
+        ("Error", format!("{refused} {}", shown(&refused))),
+    ] {
+        secrets.assert_absent(place, &text);
+    }
+}
+
+#[test]
 fn what_applies_the_keys_shows_no_key() {
     let keys = Keys { profile: Profile::default().with_kdr(16), ..Keys::default() };
     let secrets = Secrets::of(&keys);

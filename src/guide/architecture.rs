@@ -23,12 +23,13 @@
 //! |---|---|---|
 //! | tools, [`crate::aio`](crate) | programs, the asynchronous stream | |
 //! | [`crate::runtime`] | threads, channels, start and stop | protocol |
+//! | [`crate::state`](crate) | the file of a receiver's state: journal, seal, lock | what a record says |
 //! | [`crate::rx`], [`crate::keyserver`], [`crate::broadcast`] | a lane; the roster and its MSKs; MTKs and what is sent | threads, sockets |
 //! | [`crate::keys`] | MUK, MSK, MTK, acceptance rules, the published table | sockets, packets |
 //! | [`crate::group`] | what a talk group is | sockets |
 //! | [`crate::srtp`] | profiles, derivation, index, replay, the batch transforms | where a key came from |
 //! | [`crate::wire`] | views over octets, and writers | state, allocation |
-//! | [`crate::ids`], [`crate::secret`], [`crate::error`] | names, key material, verdicts | |
+//! | [`crate::ids`], [`crate::secret`], [`crate::record`], [`crate::error`] | names, key material, what is kept, verdicts | |
 //!
 //! [`crate::net`] (sockets, `recvmmsg`) is used by `runtime` and programs only.
 //!

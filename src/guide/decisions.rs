@@ -25,8 +25,19 @@
 //! | D3 | make before break: deliver the new MSK, switch when all have confirmed or a deadline passes, destroy the old MSK after a grace period |
 //! | D4 | packets whose MKI is not known yet wait, bounded in packets, octets and time |
 //! | D5 | a late client finds the rollover counter in the SRTP-ID map, or by authentication over bounded candidates |
-//! | D6 | no identifier or counter is used twice; state can be exported to survive a restart |
+//! | D6 | no identifier or counter is used twice; a receiver commits what it accepts before it has an effect, the state of a server can be exported |
 //! | D7 | keys may come before the media or after |
+//!
+//! # S: decisions on the state of a receiver
+//!
+//! | no. | point | decision |
+//! |---|---|---|
+//! | S1 | what keeps it | a journal of our own: all of it fits in memory and is read once, so that a commit is one write and one `fdatasync`. redb was looked at: its versions for Rust 1.89 (up to 4.1) can be left unopenable by a crash, or roll back what was committed after two, and panic on damaged files, as its own change log says; later ones need Rust 1.90 |
+//! | S2 | client keys | not kept; their counters are, by identities and a print of the key, so that a new MUK begins anew and an old one does not |
+//! | S3 | a counter whose client is not inserted | kept, the longest unused of more than the limit makes room |
+//! | S4 | traffic keys | kept with the MSKs: their MTK messages are not accepted twice, so nothing else would bring them back |
+//! | S5 | sealed file without a key, open file with one | refused, both |
+//! | S6 | MSK message of a description that is read again | no fault if an MSK of its key group is held |
 //!
 //! # K: decisions on MBMS keys (TS 33.246 is known second-hand)
 //!

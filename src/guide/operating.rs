@@ -21,6 +21,7 @@
 //! | receive slot | 2048 octets, 65535 with `gro` | `oversized` |
 //! | `ReceiveOptions::own_sockets` | 16 a port and lane | further groups share sockets |
 //! | `ReceiveOptions::groups_per_socket` | 100, and `igmp_max_memberships` for IPv4 | another socket |
+//! | state file not writable | | `state_failed` |
 //!
 //! # Receive buffers
 //!
@@ -71,6 +72,38 @@
 //! when it goes and a line when it is back. Where routing chooses the interface, groups follow the route.
 //! A link that goes down and up keeps its memberships, but routes of it are gone until somebody
 //! restores them.
+//!
+//! # State over restarts
+//!
+//! [`GatewayBuilder::state`](crate::runtime::GatewayBuilder) (feature `state`), `recv --state FILE`: the gateway
+//! goes on after a crash or a restart without any key message delivered again, and accepts none a second time.
+//!
+//! | kept | when it is written |
+//! |---|---|
+//! | MSKs with RAND, interval, policy, SRTP-ID map, T_msk, SEQs | before the verification message is sent and the table published |
+//! | traffic keys in force, and which are retired | the same |
+//! | T_muk of each client key, by its identities and a print; the keys themselves are given anew at each start | the same |
+//! | key groups seen on the address of a group | the same |
+//! | rollover counter and sequence number of each stream | every 10 s for those that have moved far; all that have at the end |
+//!
+//! - Cost: one write and one `fdatasync` for all that one drain of the key queue has accepted, on the key thread.
+//!   Lanes do no I/O. A new key is in force that much later; packets under it wait in the hold-back.
+//! - There is no laxer setting: an MTK message whose counter were written late could be accepted again
+//!   after a crash, and bring back a key that was retired.
+//! - While the file cannot be written (disk full), no key message is accepted (`state_failed`), no table
+//!   is published, and `commits_failed` rises; each 100 ms another file is tried. Media under the keys
+//!   in force goes on.
+//! - Files: mode 0600; `FILE.lock` keeps a second process off, `FILE.new` is there for a moment. An existing file
+//!   that others can read is replaced by one of mode 0600 with a warning; one that others can write is
+//!   refused. A start begins a new file with what the old one held; so does growth by 1 MiB beside twice
+//!   the snapshot.
+//! - Sealing: 32 octets, `recv --state-key FILE|env:NAME` in hex; with systemd a credential. A wrong key, or none, is an
+//!   error and leaves the file as it is. The key is not changed by the program: to change it, begin
+//!   another file and have the MSKs delivered again.
+//! - A damaged file is an error that names it and the octet. A last write that a crash cut short is
+//!   dropped with a warning: nothing of it had taken effect.
+//! - Limits: as those of the keys above; 4 former keys of a client, 256 streams a group, 4096 groups that are
+//!   not joined at the moment.
 //!
 //! # Latency against load
 //!

@@ -53,7 +53,27 @@
 //! another (`streams_per_session`, `streams`) is a new one when it comes back, and its old packets can be
 //! played again while their key is held. Only members can bring up so many streams.
 //!
-//! Counters of MSK and MTK messages must only rise, and are kept per MUK and per MSK. They are lost
-//! when the process ends unless the program keeps
-//! [`KeyStore::muk_counters`](crate::keys::KeyStore::muk_counters); without them a restarted
-//! client can be fed an old MSK message, though not one that was made under another MUK.
+//! Counters of MSK and MTK messages must only rise, and are kept per MUK and per MSK. Without a state they
+//! are lost when the process ends: a restarted client can be fed an old MSK message, though not one that
+//! was made under another MUK. With one (feature `state`, `recv --state`) what was accepted is on disk
+//! before it has any effect, so that a crash at any moment, of the process or of the power, lets no old key
+//! message be accepted again and loses no MSK that was confirmed.
+//!
+//! Not covered by the state: replay windows of the streams. A packet recorded before the restart under a
+//! traffic key that is still in force can be replayed once after it, as to anyone who joins late. The
+//! place of a stream in the file is only where the search for its rollover counter begins.
+//!
+//! # The state file
+//!
+//! | act | what happens |
+//! |---|---|
+//! | read the file | sealed: nothing is learned but how much changes when; not sealed: MSKs and traffic keys are, client keys are not in it |
+//! | alter it | sealed: it is refused; not sealed: damage is refused, a forgery is not noticed |
+//! | swap frames, or those of two files | refused, as above: a frame opens in its place only |
+//! | cut off its end | the last commits are gone, as after a crash |
+//! | put an older copy in its place | **not noticed**: what was accepted since then can be accepted again |
+//! | remove it while it is used | noticed at the next commit, and written again |
+//!
+//! Whoever can write the folder can do the last three, key or no key; so it belongs to the user of the
+//! process, and backups are not put back. A client key that is removed leaves a print of itself and its
+//! counter: HMAC-SHA-256 under the key, 16 octets, of which nothing leads back to the key.
