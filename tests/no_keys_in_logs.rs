@@ -2,6 +2,8 @@
 
 #[path = "common/group.rs"]
 mod group;
+#[path = "common/secrets.rs"]
+mod secrets;
 
 use std::{
     fmt::{self, Write as _},
@@ -32,92 +34,8 @@ use mcast_srtp::{
         mikey::{KeyData, KeyDataChain, KeyType, Validity},
     },
 };
+use secrets::{Secrets, Text, WINDOW, hex};
 use tracing::{Event, Metadata, Subscriber, field::Field, span};
-
-/// Key material that must not be found anywhere.
-#[derive(Default)]
-struct Secrets(Vec<(String, Vec<u8>)>);
-
-impl Secrets {
-    /// Everything [`Keys`] makes with small numbers.
-    fn of(keys: &Keys) -> Self {
-        let mut secrets = Self::default();
-        secrets.add("MUK", muk("c1").0.expose());
-        for number in 1..4 {
-            let Msk { key, .. } = keys.msk(number);
-            secrets.add(format!("MSK {number}"), key.expose());
-            for mtk in 1..4 {
-                let Mtk { key, salt } = keys.mtk(number, mtk);
-                secrets.add(format!("MTK {number}/{mtk}"), key.expose());
-                secrets.add(format!("salt {number}/{mtk}"), salt.unwrap().expose());
-            }
-        }
-        secrets
-    }
-
-    fn add(&mut self, name: impl Into<String>, octets: &[u8]) {
-        self.0.push((name.into(), octets.to_vec()));
-    }
-
-    /// Eight octets in a row of a secret, however they are spelled, are one too many.
-    fn assert_absent(&self, place: &str, text: &str) {
-        let text = Text::new(text);
-        for (name, octets) in &self.0 {
-            let found = octets.windows(WINDOW).find_map(|part| text.spells(part));
-            assert!(found.is_none(), "{name} in {place}, as {found:?}: {}", text.raw);
-        }
-    }
-}
-
-/// A text, prepared for the search.
-struct Text<'a> {
-    raw: &'a str,
-    /// Hexadecimal digits alone, in lower case: `2a2a`, `2a:2A`, `0x2a, 0x2a` and `\x2a` are the same.
-    hexadecimal: String,
-    /// Numbers alone, with a comma before and after each: one line or many are the same.
-    decimal: String,
-}
-
-impl<'a> Text<'a> {
-    fn new(raw: &'a str) -> Self {
-        let without_prefix = raw.replace("0x", "").replace("\\x", "").to_ascii_lowercase();
-        let hexadecimal = without_prefix.chars().filter(char::is_ascii_hexdigit).collect();
-        let numbers = raw.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
-        let decimal = format!(",{},", numbers.collect::<Vec<_>>().join(","));
-        Self { raw, hexadecimal, decimal }
-    }
-
-    /// How the text spells these octets, if it does.
-    fn spells(&self, octets: &[u8]) -> Option<&'static str> {
-        if self.hexadecimal.contains(&hex(octets)) {
-            return Some("hexadecimal");
-        }
-        let numbers: Vec<_> = octets.iter().map(u8::to_string).collect();
-        if self.decimal.contains(&format!(",{},", numbers.join(","))) {
-            return Some("decimal");
-        }
-        // Base64 groups three octets; the secret may begin at any of the three.
-        let base64 = (0..3).any(|skip| {
-            let encoded = STANDARD.encode(&octets[skip..skip + (octets.len() - skip) / 3 * 3]);
-            let url_safe = encoded.replace('+', "-").replace('/', "_");
-            self.raw.contains(&encoded) || self.raw.contains(&url_safe)
-        });
-        if base64 {
-            return Some("base64");
-        }
-        std::str::from_utf8(octets).is_ok_and(|text| self.raw.contains(text)).then_some("raw")
-    }
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
-}
-
-/// Octets that must appear together.
-const WINDOW: usize = 8;
 
 /// Writes down everything that is traced, at every level, with every field.
 struct Recorder(Arc<Mutex<String>>);
@@ -299,55 +217,6 @@ fn keys_and_their_messages_show_no_key() {
         ("MskIssue, MtkIssue", issues),
         ("KeyData", shown(&data)),
         ("KeyDataChain", shown(&KeyDataChain::parse(&encoded).unwrap())),
-    ] {
-        secrets.assert_absent(place, &text);
-    }
-}
-
-#[test]
-fn what_is_kept_over_a_restart_shows_no_key() {
-    let (keys, mut plane) = (Keys::default(), KeyPlane::new(PlaneLimits::default()));
-    plane.restore([]).unwrap();
-    plane.insert_muk(muk_id("c1"), muk("c1")).unwrap();
-    for message in [keys.msk_message(1, 1), keys.mtk_message(1, 1)] {
-        plane.receive(None, &message, Instant::now()).unwrap();
-    }
-    let records = plane.take_changes();
-    assert_eq!(records.len(), 3);
-    Secrets::of(&keys).assert_absent("Record", &shown(&records));
-}
-
-#[cfg(feature = "state")]
-#[test]
-fn sealed_state_shows_no_key_in_its_file_nor_elsewhere() {
-    use mcast_srtp::state::{ReceiverState, StateOptions};
-
-    let (keys, folder) = (Keys::default(), tempfile::tempdir().unwrap());
-    let (path, sealing) = (folder.path().join("state"), [0xd1; 32]);
-    let mut secrets = Secrets::of(&keys);
-    secrets.add("sealing key", &sealing);
-    let options = || StateOptions::new(&path).sealed_with(Secret::new(sealing));
-    let mut state = ReceiverState::open(options()).unwrap();
-    let mut plane = KeyPlane::new(PlaneLimits::default());
-    state.restore(&mut plane).unwrap();
-    plane.insert_muk(muk_id("c1"), muk("c1")).unwrap();
-    for message in [keys.msk_message(1, 1), keys.mtk_message(1, 1)] {
-        plane.receive(None, &message, Instant::now()).unwrap();
-        assert!(state.commit(&mut plane).unwrap());
-    }
-    let file = std::fs::read(&path).unwrap();
-    for (name, secret) in &secrets.0 {
-        assert!(!file.windows(8).any(|part| secret.windows(8).any(|s| s == part)), "{name}");
-    }
-    let other = StateOptions::new(&path).sealed_with(Secret::new([0xd2; 32]));
-    drop(state);
-    let refused = ReceiverState::open(other).unwrap_err();
-    let state = ReceiverState::open(options()).unwrap();
-    for (place, text) in [
-        ("StateOptions", shown(&options())),
-        ("GatewayBuilder", shown(&Gateway::builder().state(options()))),
-        ("ReceiverState", shown(&state)),
-        ("Error", format!("{refused} {}", shown(&refused))),
     ] {
         secrets.assert_absent(place, &text);
     }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reject},
-    ids::{GroupId, KeyDomainId, Mki, MskId, MtkId, PacketIndex, Ssrc},
+    ids::{GroupId, KeyDomainId, Mki, MskId, MtkId},
     srtp::{KeyRing, TrafficKey},
 };
 
@@ -126,7 +126,7 @@ pub(super) struct Group {
     /// The name that its record has, if it has one.
     pub(super) place: Option<Box<[u8]>>,
     /// Where its streams were before the restart.
-    expected: Streams,
+    pub(super) expected: Streams,
     /// Where they are.
     pub(super) streams: Streams,
     /// Keys given by hand.
@@ -170,28 +170,6 @@ impl KeyPlane {
         self.changed.insert(group);
     }
 
-    /// Gives a talk group a name that stays the same over restarts, such as its address: what was seen
-    /// there before serves it again.
-    pub fn locate_group(&mut self, group: GroupId, place: &[u8]) {
-        let Some(entry) = self.groups.get_mut(&group) else { return };
-        let Remembered { key_groups, streams } = self.remembered.remove(place).unwrap_or_default();
-        entry.place = Some(place.into());
-        (entry.expected, entry.streams) = (streams.clone(), streams);
-        for key_group in key_groups {
-            self.bind(group, key_group, false);
-        }
-    }
-
-    /// Takes down the newest authenticated index of streams of a talk group, for its record. Once every
-    /// few seconds is enough: it is where the search for a rollover counter begins after a restart.
-    pub fn note_streams(&mut self, group: GroupId, seen: &[(Ssrc, PacketIndex)]) {
-        if let Some(Group { place: Some(place), streams, .. }) = self.groups.get_mut(&group)
-            && streams.note(seen)
-        {
-            self.store.changed.place(place);
-        }
-    }
-
     /// Forgets a talk group. Its MSKs stay: other groups may use them.
     pub fn remove_group(&mut self, group: GroupId) {
         let removed = self.groups.remove(&group);
@@ -206,7 +184,7 @@ impl KeyPlane {
         self.remove_group(group);
         self.changed.remove(&group);
         let table = self.published.load().with_rings([(group, None)]);
-        self.former = Some(self.published.replace(table));
+        self.former.put(self.published.replace(table));
     }
 
     /// Adds a traffic key by hand, for tools and tests.
@@ -386,7 +364,7 @@ impl KeyPlane {
     ///
     /// Anybody can repeat an MTK message on the address of another group, so a key group that was
     /// only seen there comes beside those known before and drives none of them out.
-    fn bind(&mut self, group: GroupId, key_group: KeyGroupId, announced: bool) {
+    pub(super) fn bind(&mut self, group: GroupId, key_group: KeyGroupId, announced: bool) {
         let Some(entry) = self.groups.get_mut(&group) else { return };
         let foreign = entry.domain.is_some_and(|domain| domain != key_group.0);
         if foreign || (entry.announced && !announced) {

@@ -2,12 +2,13 @@
 
 use super::{
     live::LiveKeys,
-    plane::{KEY_GROUPS_SEEN, KeyPlane, Remembered},
+    plane::{Group, KEY_GROUPS_SEEN, KeyPlane, Remembered},
     records::{key_group_key, read_key_group, read_key_group_key, unreadable, write_key_group},
     streams::Streams,
 };
 use crate::{
     error::Error,
+    ids::{GroupId, PacketIndex, Ssrc},
     record::{Record, RecordReader, RecordWriter, Table},
 };
 
@@ -61,6 +62,28 @@ impl KeyPlane {
             records.push(Record { key: key(Table::Streams), value: streams });
         }
         records
+    }
+
+    /// Gives a talk group a name that stays the same over restarts, such as its address: what was seen
+    /// there before serves it again.
+    pub fn locate_group(&mut self, group: GroupId, place: &[u8]) {
+        let Some(entry) = self.groups.get_mut(&group) else { return };
+        let Remembered { key_groups, streams } = self.remembered.remove(place).unwrap_or_default();
+        entry.place = Some(place.into());
+        (entry.expected, entry.streams) = (streams.clone(), streams);
+        for key_group in key_groups {
+            self.bind(group, key_group, false);
+        }
+    }
+
+    /// Takes down the newest authenticated index of streams of a talk group, for its record. Once every
+    /// few seconds is enough: it is where the search for a rollover counter begins after a restart.
+    pub fn note_streams(&mut self, group: GroupId, seen: &[(Ssrc, PacketIndex)]) {
+        if let Some(Group { place: Some(place), streams, .. }) = self.groups.get_mut(&group)
+            && streams.note(seen)
+        {
+            self.store.changed.place(place);
+        }
     }
 
     fn restore_live(&mut self, key: &[u8], value: &[u8]) -> Option<()> {

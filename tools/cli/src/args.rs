@@ -32,7 +32,7 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(DemoArgs),
-    Recv(RecvArgs),
+    Recv(Box<RecvArgs>),
     Inspect(InspectArgs),
 }
 
