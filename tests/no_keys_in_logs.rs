@@ -20,7 +20,7 @@ use mcast_srtp::{
     group::{GroupSpec, Interface, MediaSpec, RtcpPlace},
     ids::{GroupId, Mki, MtkId, Ssrc},
     keys::{
-        CryptoSession, KeyPlane, KeyStore, Msk, Mtk, Muk, PlaneLimits,
+        CryptoSession, KeyPlane, KeyStore, Msk, Muk, PlaneLimits,
         gba::{Bootstrapped, Variant},
         issue::seal_solicited_pull,
     },

@@ -58,7 +58,7 @@ impl KeyPlane {
                 RecordWriter::default().list(key_groups, write_key_group).into_value()
             });
             records.push(Record { key: key(Table::Bound), value: bound });
-            let streams = located.map(|group| group.streams.write());
+            let streams = located.and_then(|group| group.streams.write());
             records.push(Record { key: key(Table::Streams), value: streams });
         }
         records

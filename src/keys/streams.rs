@@ -32,11 +32,13 @@ impl Streams {
         &self.0
     }
 
-    pub(super) fn write(&self) -> SecretBytes {
+    /// What is to be kept of them; `None`: nothing.
+    pub(super) fn write(&self) -> Option<SecretBytes> {
         let write = |out: RecordWriter, (ssrc, index): &(Ssrc, PacketIndex)| {
             out.u32(ssrc.0).u32(index.roc().0).u16(index.seq().0)
         };
-        RecordWriter::default().list(self.0.iter(), write).into_value()
+        let out = RecordWriter::default().list(self.0.iter(), write);
+        (!self.0.is_empty()).then(|| out.into_value())
     }
 
     pub(super) fn read(value: &[u8]) -> Option<Self> {
@@ -72,7 +74,7 @@ mod tests {
         assert!(!streams.note(&[at(1, 70_000 + WORTH_A_RECORD - 1)]));
         assert!(streams.note(&[at(1, 70_000 + WORTH_A_RECORD)]));
         assert_eq!(streams.places(), [at(1, 70_000 + WORTH_A_RECORD), at(2, 5)]);
-        let kept = streams.write();
+        let kept = streams.write().unwrap();
         assert_eq!(Streams::read(kept.expose()).unwrap().places(), streams.places());
         assert!((0..kept.len()).all(|len| Streams::read(&kept.expose()[..len]).is_none()));
     }

@@ -142,13 +142,13 @@ fn only_what_has_changed_is_kept_again() {
     for number in 5..25 {
         client.receive(&mtk_message(number.into(), number, |_| {})).unwrap();
     }
-    // MSK with counter, traffic keys, place of the group.
-    assert_eq!(client.keep(), 3);
+    // MSK with counter, traffic keys; of the talk group its key groups, and that it has no streams.
+    assert_eq!(client.keep(), 4);
     let again = mtk_message(24, 24, |_| {});
     assert_eq!(client.receive(&again).unwrap_err(), Reject::KeyRepeated);
     assert_eq!(client.keep(), 0);
     client.plane.remove_group(GROUP);
-    assert_eq!(client.keep(), 1);
+    assert_eq!(client.keep(), 2);
     assert_eq!(client.kept.len(), 3);
 }
 
