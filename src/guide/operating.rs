@@ -84,7 +84,7 @@
 //! | traffic keys in force, and which are retired | the same |
 //! | T_muk of each client key, by its identities and a print; the keys themselves are given anew at each start | the same |
 //! | key groups seen on the address of a group | the same |
-//! | rollover counter and sequence number of each stream | every 10 s for those that have moved far; all that have at the end |
+//! | rollover counter and sequence number of each stream | every 10 s and at the end, if it is new or has moved by 2^13 packets |
 //!
 //! - Cost: one write and one `fdatasync` for all that one drain of the key queue has accepted, on the key thread.
 //!   Lanes do no I/O. A new key is in force that much later; packets under it wait in the hold-back.

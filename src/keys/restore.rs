@@ -1,5 +1,7 @@
 //! The key plane over a restart: what is to be kept of it, and how it goes on from that.
 
+use std::collections::BTreeMap;
+
 use super::{
     live::LiveKeys,
     plane::{Group, KEY_GROUPS_SEEN, KeyPlane, Remembered},
@@ -76,13 +78,22 @@ impl KeyPlane {
         }
     }
 
-    /// Takes down the newest authenticated index of streams of a talk group, for its record. Once every
+    /// Takes down the newest authenticated index of streams of talk groups, for their records. Once every
     /// few seconds is enough: it is where the search for a rollover counter begins after a restart.
-    pub fn note_streams(&mut self, group: GroupId, seen: &[(Ssrc, PacketIndex)]) {
-        if let Some(Group { place: Some(place), streams, .. }) = self.groups.get_mut(&group)
-            && streams.note(seen)
-        {
-            self.store.changed.place(place);
+    pub fn note_streams(
+        &mut self,
+        streams: impl IntoIterator<Item = (GroupId, Ssrc, PacketIndex)>,
+    ) {
+        let mut by_group = BTreeMap::<GroupId, Vec<(Ssrc, PacketIndex)>>::new();
+        for (group, ssrc, index) in streams {
+            by_group.entry(group).or_default().push((ssrc, index));
+        }
+        for (group, seen) in by_group {
+            if let Some(Group { place: Some(place), streams, .. }) = self.groups.get_mut(&group)
+                && streams.note(&seen)
+            {
+                self.store.changed.place(place);
+            }
         }
     }
 

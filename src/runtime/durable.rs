@@ -101,15 +101,9 @@ impl Durable {
 
     /// Tells the plane where the streams of a lane are.
     pub(super) fn note_streams(&self, plane: &mut KeyPlane, streams: &[StreamPlace]) {
-        let mut by_group = BTreeMap::<GroupId, Vec<(Ssrc, PacketIndex)>>::new();
-        for (session, ssrc, index) in streams {
-            if let Some(group) = self.sessions.get(session) {
-                by_group.entry(*group).or_default().push((*ssrc, *index));
-            }
-        }
-        for (group, streams) in by_group {
-            plane.note_streams(group, &streams);
-        }
+        plane.note_streams(streams.iter().filter_map(|(session, ssrc, index)| {
+            self.sessions.get(session).map(|group| (*group, *ssrc, *index))
+        }));
     }
 }
 

@@ -1,6 +1,6 @@
 //! One lane and one key plane without threads: the whole receive path as a function of bytes and time.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     counters::{GroupCounters, GroupStats},
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Reject},
     group::{GroupSpec, SocketSpec},
-    ids::{GroupId, PacketIndex, Ssrc},
+    ids::GroupId,
     keys::{KeyEvent, KeyPlane, Muk, MukId, PlaneLimits},
     srtp::SessionId,
 };
@@ -153,15 +153,12 @@ impl Receiver {
     /// Tells the key plane where the streams are, for its records: once every few seconds, and before
     /// the last of them are taken.
     pub fn note_streams(&mut self) {
-        let mut by_group = BTreeMap::<GroupId, Vec<(Ssrc, PacketIndex)>>::new();
-        for (session, ssrc, index) in self.lane.newest() {
-            if let Some(group) = self.sessions.get(session.0 as usize) {
-                by_group.entry(*group).or_default().push((ssrc, index));
-            }
-        }
-        for (group, streams) in by_group {
-            self.plane.note_streams(group, &streams);
-        }
+        let group = |session: SessionId| self.sessions.get(session.0 as usize).copied();
+        let streams = self
+            .lane
+            .newest()
+            .filter_map(|(session, ssrc, index)| group(session).map(|group| (group, ssrc, index)));
+        self.plane.note_streams(streams);
     }
 
     /// Counters of a group.

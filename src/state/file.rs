@@ -65,12 +65,12 @@ impl Medium for StateFile {
     }
 
     fn read(&mut self) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
+        // Before it is opened: to open a pipe is to wait.
+        let about = match fs::metadata(&self.path) {
+            Ok(about) => about,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let about = file.metadata()?;
         if !about.is_file() {
             return Err(io::Error::other("not a file"));
         }
@@ -90,7 +90,7 @@ impl Medium for StateFile {
         let len = len.ok_or(io::ErrorKind::FileTooLarge)?;
         // Read in one go: a vector that grows leaves copies.
         let mut octets = Zeroizing::new(vec![0; len]);
-        file.read_exact(&mut octets)?;
+        File::open(&self.path)?.read_exact(&mut octets)?;
         Ok(Some(octets))
     }
 

@@ -61,9 +61,9 @@ impl StateOptions {
         self
     }
 
-    /// How often the rollover counters of the streams are written, if any has changed; at the end they
-    /// are in any case. Default 10 s. They are only where the search for a stream's rollover counter
-    /// begins, so that an old one costs tries and nothing else.
+    /// How often the places of the streams are looked at, and once more at the end; those that are new or
+    /// have moved by 2^13 packets are written. Default 10 s. They are only where the search for a stream's
+    /// rollover counter begins, so that an old one costs tries and nothing else.
     #[must_use]
     pub const fn streams_every(mut self, time: Duration) -> Self {
         self.streams_every = time;

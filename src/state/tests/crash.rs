@@ -309,9 +309,9 @@ fn streams_are_found_where_they_were() {
     for (counter, sent) in [(1, Sent::Msk(1)), (2, Sent::Mtk(1, 1))] {
         client.receive(&sent.message(counter)).unwrap();
     }
-    client.plane.note_streams(GROUP, &[(Ssrc(9), at)]);
+    client.plane.note_streams([(GROUP, Ssrc(9), at)]);
     assert!(client.state.commit(&mut client.plane).unwrap());
-    client.plane.note_streams(GROUP, &[(Ssrc(9), at)]);
+    client.plane.note_streams([(GROUP, Ssrc(9), at)]);
     assert!(!client.state.commit(&mut client.plane).unwrap());
     let mut client = Client::start(&disk, true).unwrap();
     client.plane.publish();
