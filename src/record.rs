@@ -1,8 +1,8 @@
 //! What must survive a restart, as records of a fixed format: a key, and a value that may be secret.
 //!
-//! Bottom layer: whoever has something to keep writes it with a [`RecordWriter`] and reads it back with a
-//! [`RecordReader`]; whoever keeps it sees octets only. All numbers are big-endian. The first octet of a
-//! key is its [`Table`].
+//! Bottom layer: whoever has something to keep writes it with a `RecordWriter` and reads it back with a
+//! `RecordReader`; whoever keeps it sees octets only. All numbers are big-endian. The first octet of a
+//! key is its `Table`.
 
 use zeroize::Zeroizing;
 
