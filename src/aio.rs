@@ -66,6 +66,8 @@ pub struct MediaItem {
     pub index: PacketIndex,
     /// Who sent it.
     pub source: SocketAddr,
+    /// Whether anything proves it: see [`Media::authenticated`](crate::rx::Media::authenticated).
+    pub authenticated: bool,
     packet: Box<[u8]>,
     header_len: usize,
     payload_len: usize,
@@ -175,6 +177,7 @@ impl Item {
                 ssrc: media.ssrc,
                 index: media.index,
                 source: media.source,
+                authenticated: media.authenticated,
                 packet: media.packet.into(),
                 header_len: media.rtp.header_len(),
                 payload_len: media.payload.len(),

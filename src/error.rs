@@ -58,6 +58,8 @@ rejects! {
     TooOld = "too_old",
     /// Index lies before the start of the stream.
     BeforeStart = "before_start",
+    /// Under RCC: the packet proves nothing, and none that does has told where its stream is.
+    Unsynchronized = "unsynchronized",
     /// The key has protected as many packets as it may.
     KeyExhausted = "key_exhausted",
     /// Authenticated, but from another source address than the stream's.

@@ -114,7 +114,7 @@ impl GroupSpec {
 pub fn profile_of(line: &Crypto) -> Result<Profile, Error> {
     let mki_len = line.keys.first().map_or(0, |key| key.mki.as_bytes().len());
     let mki_len = u8::try_from(mki_len).unwrap_or(u8::MAX); // at most 128
-    let mut profile = Profile::from_name(line.suite)?.with_mki_len(mki_len).with_kdr(line.kdr);
+    let mut profile = Profile::of_suite(line.suite)?.with_mki_len(mki_len).with_kdr(line.kdr);
     let weakened = !(line.encrypt_srtp && line.encrypt_srtcp && line.authenticate_srtp);
     if profile.cipher.is_aead() && weakened {
         //= RFC 7714 §14.2: the parameters that switch a half off do not go with AEAD

@@ -120,7 +120,10 @@ pub(super) fn read(policy: &SecurityPolicy<'_>) -> Result<Profile, Reject> {
     };
     let tag_len = number(SrtpParam::TAG_LEN, 10);
     let authenticated = number(SrtpParam::SRTP_AUTH, 1) != 0 && authentication != SrtpAuth::NULL.0;
-    if authenticated && (!cipher.is_aead() || rcc.is_some()) {
+    if rcc.is_some_and(|rcc| rcc.mode == RccMode::M3) {
+        //= M11: the field holds the rollover counter alone, whatever is on or off
+        profile.srtp_tag_len = octet(SrtpParam::SRTP_TAG_LEN, Rcc::ROC_LEN.into())?;
+    } else if authenticated && (!cipher.is_aead() || rcc.is_some()) {
         profile.srtp_tag_len = octet(SrtpParam::SRTP_TAG_LEN, tag_len)?;
     }
     if !cipher.is_aead() {
@@ -194,6 +197,16 @@ mod tests {
         read(&policy)
     }
 
+    fn policy(params: &[(SrtpParam, &[u8])]) -> Result<Profile, Reject> {
+        let records = [SrtpIdRecord { policy: 0, ssrc: Ssrc(0), roc: Roc(0) }];
+        let map = CsIdMapFields::SrtpId(&records);
+        let mut encoder = Encoder::new(&HeaderFields { map, ..HeaderFields::default() });
+        encoder.srtp_policy(0, params);
+        let octets = encoder.finish().unwrap();
+        let message = Message::parse(&octets).unwrap();
+        read(&message.policies().next().unwrap())
+    }
+
     #[test]
     fn every_profile_survives_the_way_through_a_policy() {
         for (name, profile) in Profile::NAMED {
@@ -210,24 +223,21 @@ mod tests {
         ] {
             assert_eq!(there_and_back(&profile), Ok(profile));
         }
-        for (mode, srtp_tag_len) in [(RccMode::M1, 14), (RccMode::M2, 14), (RccMode::M3, 4)] {
-            let rcc = Some(Rcc { mode, rate: 300 });
-            let profile = Profile { rcc, srtp_tag_len, ..Profile::default() };
-            assert_eq!(there_and_back(&profile), Ok(profile));
+        for name in [
+            "AES_CM_128_HMAC_SHA1_80+RCCm1:300",
+            "AES_CM_128_HMAC_SHA1_32+RCCm2:1",
+            "AES_256_CM_HMAC_SHA1_80+RCCm3:65535",
+            "NULL_HMAC_SHA1_80+RCCm2:64",
+            "AEAD_AES_128_GCM+RCCm3:64",
+            "AEAD_AES_256_GCM+RCCm3:1",
+        ] {
+            let profile = Profile::from_name(name).unwrap();
+            assert_eq!(there_and_back(&profile), Ok(profile), "{name}");
         }
     }
 
     #[test]
     fn a_policy_without_parameters_is_the_default_of_rfc_3711() {
-        let records = [SrtpIdRecord { policy: 0, ssrc: Ssrc(0), roc: Roc(0) }];
-        let map = CsIdMapFields::SrtpId(&records);
-        let policy = |params: &[(SrtpParam, &[u8])]| {
-            let mut encoder = Encoder::new(&HeaderFields { map, ..HeaderFields::default() });
-            encoder.srtp_policy(0, params);
-            let octets = encoder.finish().unwrap();
-            let message = Message::parse(&octets).unwrap();
-            read(&message.policies().next().unwrap())
-        };
         assert_eq!(policy(&[]), Ok(Profile::AES_CM_128_HMAC_SHA1_80));
         let four = policy(&[(SrtpParam::TAG_LEN, &[4])]);
         assert_eq!(four, Ok(Profile::AES_CM_128_HMAC_SHA1_32));
@@ -252,6 +262,43 @@ mod tests {
             (SrtpParam(21), 0),
         ] {
             assert_eq!(policy(&[(kind, &[value])]), Err(UNSUPPORTED), "{kind}");
+        }
+    }
+
+    #[test]
+    fn rcc_is_read_from_either_authentication_parameter_and_the_special_one_wins() {
+        let read =
+            |params: &[(SrtpParam, &[u8])]| policy(params).map(|profile| profile.to_string());
+        let gcm = (SrtpParam::ENCRYPTION_ALG, &[6][..]);
+        let (general, special) = (SrtpParam::AUTH_ALG, SrtpParam::SRTP_AUTH_ALG);
+        let (m1, m2, m3) = (&[2][..], &[3][..], &[4][..]);
+        let rate = SrtpParam::ROC_RATE;
+        let fourteen = (SrtpParam::SRTP_TAG_LEN, &[14][..]);
+        for (params, expected) in [
+            (
+                &[(general, m2), (rate, &[0, 64][..]), fourteen][..],
+                "AES_CM_128_HMAC_SHA1_80+RCCm2:64",
+            ),
+            (&[(general, m1), (special, m2), fourteen], "AES_CM_128_HMAC_SHA1_80+RCCm2:1"),
+            (
+                &[(special, m1), (rate, &[0xff, 0xff][..]), fourteen],
+                "AES_CM_128_HMAC_SHA1_80+RCCm1:65535",
+            ),
+            (&[(special, m3), (rate, &[7][..])], "AES_CM_128_HMAC_SHA1_80+RCCm3:7"),
+            (&[gcm, (general, m3)], "AEAD_AES_128_GCM+RCCm3:1"),
+            (&[gcm, (special, m3), (SrtpParam::SRTP_AUTH, &[0][..])], "AEAD_AES_128_GCM+RCCm3:1"),
+        ] {
+            assert_eq!(read(params).as_deref(), Ok(expected), "{params:?}");
+        }
+        for params in [
+            &[(special, m2), (rate, &[0, 0][..]), fourteen][..],
+            &[(special, m2), (rate, &[1, 0, 0][..]), fourteen],
+            &[(special, m2), (SrtpParam::SRTP_TAG_LEN, &[4][..])],
+            &[(special, m2), (SrtpParam::SRTP_AUTH, &[0][..]), fourteen],
+            &[(special, m3), fourteen],
+            &[gcm, (special, m1), fourteen],
+        ] {
+            assert_eq!(read(params), Err(UNSUPPORTED), "{params:?}");
         }
     }
 

@@ -10,6 +10,7 @@ pub struct GroupCounters {
     pub(crate) datagrams: Counter,
     pub(crate) octets: Counter,
     pub(crate) media: Counter,
+    pub(crate) unauthenticated: Counter,
     pub(crate) burst: Counter,
     pub(crate) rtcp: Counter,
     pub(crate) key_messages: Counter,
@@ -29,6 +30,7 @@ impl GroupCounters {
             datagrams: self.datagrams.value(),
             octets: self.octets.value(),
             media: self.media.value(),
+            unauthenticated: self.unauthenticated.value(),
             burst: self.burst.value(),
             rtcp: self.rtcp.value(),
             key_messages: self.key_messages.value(),
@@ -52,6 +54,8 @@ pub struct GroupStats {
     pub octets: u64,
     /// RTP packets delivered.
     pub media: u64,
+    /// Of these, packets that nothing authenticates, as some RCC modes have them.
+    pub unauthenticated: u64,
     /// Burst-control messages delivered.
     pub burst: u64,
     /// Other RTCP packets delivered.

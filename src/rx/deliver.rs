@@ -64,9 +64,11 @@ fn media(
     }
     let payload = rtp.unpadded_payload()?;
     port.counters.media.add(1);
-    let Opened { ssrc, index, .. } = *opened;
+    let Opened { ssrc, index, authenticated, .. } = *opened;
+    port.counters.unauthenticated.add((!authenticated).into());
     let group = port.group;
-    sink.event(Event::Media(Media { group, ssrc, index, payload, rtp, packet, source }));
+    let media = Media { group, ssrc, index, payload, rtp, packet, source, authenticated };
+    sink.event(Event::Media(media));
     Ok(())
 }
 

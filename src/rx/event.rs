@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Something authentic that arrived.
+/// Something that arrived, authentic but for [`Media::authenticated`].
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -46,6 +46,9 @@ pub struct Media<'a> {
     pub packet: &'a [u8],
     /// Who sent it.
     pub source: SocketAddr,
+    /// Whether anything proves it, as it does unless the policy has an RCC mode that leaves packets
+    /// without a tag: see [`Opened::authenticated`](crate::srtp::Opened::authenticated).
+    pub authenticated: bool,
 }
 
 /// One burst-control message.
@@ -90,7 +93,7 @@ pub struct KeyMessage<'a> {
 
 /// Where a lane delivers. Called on the lane's thread: it must not block.
 pub trait Sink {
-    /// Takes something authentic.
+    /// Takes something that arrived.
     fn event(&mut self, event: Event<'_>);
 
     /// Takes a key message for the key plane.

@@ -7,7 +7,7 @@ use super::event::Media;
 use crate::error::Reject;
 
 impl Media<'_> {
-    /// The packet as the `rtp` crate reads it. Copies the payload; the packet is authentic by now.
+    /// The packet as the `rtp` crate reads it. Copies the payload; what there is to check has been checked.
     ///
     /// # Errors
     /// [`Reject::Unsupported`] if that crate refuses what [`crate::wire::rtp`] accepts, for example
@@ -37,6 +37,7 @@ mod tests {
             rtp,
             packet: &packet,
             source: ([127, 0, 0, 1], 9).into(),
+            authenticated: true,
         };
         let read = media.to_packet().unwrap();
         assert_eq!((read.header.sequence_number, read.header.ssrc), (7, 5));

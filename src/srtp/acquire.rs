@@ -4,7 +4,6 @@
 use super::{
     attempt::Attempt,
     index,
-    key::PacketKind,
     ring::KeyRing,
     trials::Claim,
     unprotect::{Packet, Unprotector, Verdict},
@@ -25,8 +24,9 @@ impl Unprotector {
         attempt: &Attempt<'_>,
         keys: &KeyRing,
     ) -> Option<PacketIndex> {
-        if attempt.clear.kind == PacketKind::Rtcp {
-            return (n == 0).then(|| PacketIndex::srtcp(attempt.layout.e_word));
+        //= RFC 4771 §2: the rollover counter that a packet carries is the one to use, and no other
+        if let Some(stated) = attempt.stated_index() {
+            return (n == 0).then_some(stated);
         }
         let hint = keys.expected_roc(attempt.clear.ssrc, attempt.clear.seq);
         self.candidate_near(hint, n, attempt)
@@ -73,7 +73,7 @@ impl Unprotector {
             return Err(refused);
         };
         let highest = stream.highest();
-        if attempt.clear.kind == PacketKind::Rtcp {
+        if attempt.stated_index().is_some() {
             return Err(refused);
         }
         let tried = index::estimate(highest, attempt.clear.seq).ok();

@@ -29,18 +29,18 @@ impl<'a> Attempt<'a> {
     /// Reads what can be read of a packet without the state of its stream; `None` if it is malformed
     /// or its key is unknown.
     pub(super) fn read(packet: &Packet<'a>) -> Option<Self> {
-        Self::locate(packet, Clear::read(packet.kind, packet.bytes)?)
+        let clear = Clear::read(packet.kind, packet.bytes)?;
+        let key = packet.keys.find(clear.kind, packet.bytes)?;
+        let trailer = key.trailer_at(clear.kind, clear.seq);
+        let layout = Layout::read_any(&clear, trailer, packet.bytes)?;
+        Some(Self { key, clear, layout })
     }
 
-    /// As [`Self::read`], for RTP packets with nothing but the fixed header, which most are; `None` for
-    /// others too.
+    /// As [`Self::read`], for RTP packets with nothing but the fixed header and without RCC, which most
+    /// are; `None` for others too.
     #[inline(always)]
     pub(super) fn read_plain(packet: &Packet<'a>) -> Option<Self> {
-        Self::locate(packet, Clear::read_plain(packet.kind, packet.bytes)?)
-    }
-
-    #[inline(always)]
-    fn locate(packet: &Packet<'a>, clear: Clear) -> Option<Self> {
+        let clear = Clear::read_plain(packet.kind, packet.bytes)?;
         let key = packet.keys.find(clear.kind, packet.bytes)?;
         let layout = Layout::read(&clear, key.trailer(clear.kind), packet.bytes)?;
         Some(Self { key, clear, layout })
@@ -58,9 +58,21 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// A part of the packet that its trailer marks off. The key's own is tried first, which fits no
+    /// packet where the trailer depends on the packet.
     #[inline(always)]
-    const fn trailer(&self) -> &'a Trailer {
-        self.key.trailer(self.clear.kind)
+    fn part<'b>(
+        &self,
+        bytes: &'b [u8],
+        of: impl Fn(&Trailer, &'b [u8]) -> Option<&'b [u8]>,
+    ) -> Option<&'b [u8]> {
+        let Clear { kind, seq, .. } = self.clear;
+        of(self.key.trailer(kind), bytes).or_else(|| of(self.key.trailer_at(kind, seq), bytes))
+    }
+
+    /// The index, if the packet states it.
+    pub(super) fn stated_index(&self) -> Option<PacketIndex> {
+        self.layout.stated_index(&self.clear)
     }
 
     /// Session keys of derivation index 0.
@@ -92,7 +104,7 @@ impl Attempt<'_> {
         bytes: &'b [u8],
     ) -> Option<HmacJob<'b>> {
         let key = session.hmac.as_ref()?;
-        let message = self.trailer().authenticated(bytes)?;
+        let message = self.part(bytes, Trailer::authenticated)?;
         //= RFC 3711 §4.2: of RTP, the rollover counter is covered too
         let suffix = match self.clear.kind {
             PacketKind::Rtp => Some(index.roc().0.to_be_bytes()),
@@ -104,7 +116,7 @@ impl Attempt<'_> {
     /// Compares the tag on the wire with a computed MAC, in constant time.
     #[inline(always)]
     pub(super) fn tag_matches(&self, bytes: &[u8], mac: &[u8; 20]) -> bool {
-        self.trailer().tag(bytes).is_some_and(|tag| tag_matches(tag, mac))
+        self.part(bytes, Trailer::tag).is_some_and(|tag| tag_matches(tag, mac))
     }
 
     /// Whether the HMAC tag matches. Changes nothing.
@@ -192,8 +204,19 @@ impl Attempt<'_> {
     #[inline(always)]
     pub(super) fn opened(&self, index: PacketIndex, new_stream: bool) -> Opened {
         self.key.mark_used();
+        self.delivered(index, new_stream, true)
+    }
+
+    /// What is told of a packet.
+    #[inline(always)]
+    pub(super) const fn delivered(
+        &self,
+        index: PacketIndex,
+        new_stream: bool,
+        authenticated: bool,
+    ) -> Opened {
         let (header_len, len) = (self.clear.header_len, self.layout.text_end);
-        Opened { index, ssrc: self.clear.ssrc, header_len, len, new_stream }
+        Opened { index, ssrc: self.clear.ssrc, header_len, len, new_stream, authenticated }
     }
 
     /// Restores the ciphertext of an AEAD packet that was opened under this index: counter mode is
@@ -232,7 +255,8 @@ fn tag_matches(tag: &[u8], mac: &[u8; 20]) -> bool {
     };
     match (ends(tag), ends(mac)) {
         (Some(tag), Some(mac)) if count <= 16 => black_box((tag.0 ^ mac.0) | (tag.1 ^ mac.1)) == 0,
-        _ => tag.ct_eq(mac).into(),
+        // No tag proves nothing.
+        _ => count > 0 && tag.ct_eq(mac).into(),
     }
 }
 

@@ -10,12 +10,12 @@ use zeroize::Zeroize;
 use super::{
     kdf::{Kdf, Label},
     kernel::{cipher::CipherKey, hmac::HmacKey, joined},
-    layout::Trailer,
+    layout::{Clear, RccTrailers, Trailer},
     profile::Profile,
 };
 use crate::{
     error::Error,
-    ids::{Mki, PacketIndex},
+    ids::{Mki, PacketIndex, Seq},
     secret::SecretBytes,
 };
 
@@ -34,6 +34,8 @@ pub struct TrafficKey {
     mki: Mki,
     rtp: SessionKeys,
     rtcp: SessionKeys,
+    /// With RCC, in place of `rtp_trailer`.
+    rcc_trailers: Option<RccTrailers>,
     /// Kept only while a key derivation rate asks for further derivations.
     master: Option<(SecretBytes, SecretBytes)>,
     used: AtomicBool,
@@ -74,6 +76,8 @@ impl Course {
         match profile {
             // Session keys change with the index, which may change in a batch.
             Profile { kdr: 1.., .. } => Self::Alone,
+            // Some packets have no tag.
+            _ if !(profile.authenticates(true) && profile.authenticates(false)) => Self::Alone,
             Profile { cipher, .. } if cipher.is_aead() => Self::Sealed,
             _ => Self::Hashed,
         }
@@ -131,6 +135,7 @@ impl TrafficKey {
             profile,
             rtp: SessionKeys::derive(&kdf, &profile, PacketKind::Rtp, 0),
             rtcp: SessionKeys::derive(&kdf, &profile, PacketKind::Rtcp, 0),
+            rcc_trailers: RccTrailers::of(&profile),
             master: (profile.kdr != 0).then(master),
             used: AtomicBool::new(false),
         })
@@ -139,18 +144,17 @@ impl TrafficKey {
     /// Checks that this version can protect and open packets under a profile.
     ///
     /// # Errors
-    /// [`Error::Invalid`] as [`Profile::validate`] gives it, if SRTP would go without authentication,
-    /// or if the profile asks for RCC, which this version does not apply.
+    /// [`Error::Invalid`] as [`Profile::validate`] gives it, or if SRTP would go without authentication
+    /// and without RCC.
     pub fn supports(profile: &Profile) -> Result<(), Error> {
         profile.validate()?;
-        if profile.rcc.is_some() {
-            return Err(Error::invalid("the ROC-carrying transform (RCC) is not supported yet"));
-        }
         if profile.srtp_tag_len == 0 && !profile.cipher.is_aead() {
             //= RFC 3711 §3.3.1: without a tag there is no robust index and no replay protection
             return Err(Error::invalid("SRTP without an authentication tag is not supported"));
         }
-        if profile.cipher.is_aead() && (profile.srtp_tag_len != 0 || profile.srtcp_tag_len != 0) {
+        //= RFC 7714 §7.1: a tag field besides the AEAD tag is there for the rollover counter alone
+        let rocs_only = profile.rcc.is_some() || profile.srtp_tag_len == 0;
+        if profile.cipher.is_aead() && (!rocs_only || profile.srtcp_tag_len != 0) {
             return Err(Error::invalid("a GCM profile has no tag field besides the AEAD tag"));
         }
         if profile.cipher.is_aead() && !profile.encrypt_srtp {
@@ -183,7 +187,7 @@ impl TrafficKey {
         self.course
     }
 
-    /// What packets under this key end with.
+    /// What packets under this key end with; for RTP under RCC, what fits no packet.
     #[inline(always)]
     pub(crate) const fn trailer(&self, kind: PacketKind) -> &Trailer {
         match kind {
@@ -192,9 +196,27 @@ impl TrafficKey {
         }
     }
 
+    /// What a packet under this key ends with.
+    #[inline(never)]
+    pub(crate) fn trailer_at(&self, kind: PacketKind, seq: Seq) -> &Trailer {
+        match (kind, &self.rcc_trailers) {
+            (PacketKind::Rtp, Some(trailers)) => trailers.at(seq),
+            _ => self.trailer(kind),
+        }
+    }
+
+    /// The MKI of a packet, if it is protected as this key's profile says.
+    pub(crate) fn mki_of<'a>(&self, kind: PacketKind, packet: &'a [u8]) -> Option<&'a [u8]> {
+        let trailer = match &self.rcc_trailers {
+            Some(_) => self.trailer_at(kind, Clear::read(kind, packet)?.seq),
+            None => self.trailer(kind),
+        };
+        trailer.mki(packet)
+    }
+
     /// Whether a packet carries this key's MKI where this key's profile puts it.
     pub(crate) fn is_named_by(&self, kind: PacketKind, packet: &[u8]) -> bool {
-        self.trailer(kind).mki(packet) == Some(self.mki.as_bytes())
+        self.mki_of(kind, packet) == Some(self.mki.as_bytes())
     }
 
     /// The same by eight octets at once, in most packets the MKI and some of the text before it. Not
@@ -333,7 +355,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Roc, Seq};
+    use crate::ids::Roc;
 
     fn key(profile: Profile, key: &[u8], salt: &[u8]) -> Result<TrafficKey, Error> {
         TrafficKey::new(Mki::new(&[7; 6]).unwrap(), profile, key, salt)

@@ -1,10 +1,13 @@
 //! Where the parts of a protected packet lie, counted from both ends (RFC 3711 §3.1, §3.4;
-//! RFC 7714 §8.2, §9.2).
+//! RFC 7714 §8.2, §9.2; RFC 4771 §2).
 
-use super::{key::PacketKind, profile::Profile};
+use super::{
+    key::PacketKind,
+    profile::{Profile, Rcc},
+};
 use crate::{
     error::Reject,
-    ids::{Seq, Ssrc},
+    ids::{PacketIndex, Roc, Seq, Ssrc},
     wire::rtp,
 };
 
@@ -24,8 +27,10 @@ pub(crate) struct Clear {
 pub(crate) struct Layout {
     /// End of the ciphertext, AEAD tag not included.
     pub(crate) text_end: usize,
-    /// E flag and SRTCP index; zero for RTP.
-    pub(crate) e_word: u32,
+    /// E flag and SRTCP index of RTCP; the rollover counter that an RTP packet carries; else zero.
+    word: u32,
+    carries_roc: bool,
+    is_authenticated: bool,
 }
 
 impl Clear {
@@ -91,27 +96,84 @@ impl Clear {
 }
 
 /// What stands behind the text of packets of one kind under one profile: AEAD tag, E word of SRTCP,
-/// MKI, HMAC tag.
+/// MKI, tag field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trailer {
     /// Octets of all of it.
     behind_text: usize,
-    /// Octets of MKI and HMAC tag.
+    /// Octets of MKI and tag field.
     behind_auth: usize,
+    /// Octets of the tag field.
     tag_len: usize,
+    /// Octets of the MAC at the end of the tag field.
+    mac_len: usize,
     aead_tag_len: usize,
+    /// The rollover counter stands before the MAC.
+    carries_roc: bool,
+    is_authenticated: bool,
+}
+
+/// What stands behind the text of RTP packets under RCC, where that depends on the sequence number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RccTrailers {
+    rcc: Rcc,
+    carrying: Trailer,
+    other: Trailer,
+}
+
+impl RccTrailers {
+    pub(crate) fn of(profile: &Profile) -> Option<Self> {
+        let rcc = profile.rcc?;
+        let trailer = |carries_roc| {
+            let is_authenticated = profile.authenticates(carries_roc);
+            let roc_len = if carries_roc { Rcc::ROC_LEN } else { 0 };
+            let has_field = carries_roc || (is_authenticated && !profile.cipher.is_aead());
+            let tag_len = if has_field { profile.srtp_tag_len } else { 0 };
+            Trailer {
+                mac_len: usize::from(tag_len.saturating_sub(roc_len)),
+                carries_roc,
+                is_authenticated,
+                ..Trailer::with_tag(profile, 0, tag_len)
+            }
+        };
+        Some(Self { rcc, carrying: trailer(true), other: trailer(false) })
+    }
+
+    /// The trailer of the packet with this sequence number.
+    pub(crate) const fn at(&self, seq: Seq) -> &Trailer {
+        if self.rcc.carries_roc(seq) { &self.carrying } else { &self.other }
+    }
 }
 
 impl Trailer {
-    /// The trailer under a profile without RCC, where no tag depends on the sequence number.
+    /// The trailer of every packet of a kind; of RTP under RCC there is none, and what this gives fits
+    /// no packet.
     pub(crate) fn of(profile: &Profile, kind: PacketKind) -> Self {
-        let (e_len, tag_len) = match kind {
-            PacketKind::Rtp => (0, profile.srtp_tag_len),
-            PacketKind::Rtcp => (4, profile.srtcp_tag_len),
-        };
+        match kind {
+            PacketKind::Rtp if profile.rcc.is_some() => Self {
+                behind_text: usize::MAX,
+                behind_auth: usize::MAX,
+                tag_len: usize::MAX,
+                mac_len: usize::MAX,
+                ..Self::with_tag(profile, 0, 0)
+            },
+            PacketKind::Rtp => Self::with_tag(profile, 0, profile.srtp_tag_len),
+            PacketKind::Rtcp => Self::with_tag(profile, 4, profile.srtcp_tag_len),
+        }
+    }
+
+    fn with_tag(profile: &Profile, e_len: usize, tag_len: u8) -> Self {
         let (aead_tag_len, tag_len) = (profile.aead_tag_len(), usize::from(tag_len));
         let behind_auth = usize::from(profile.mki_len) + tag_len;
-        Self { behind_text: aead_tag_len + e_len + behind_auth, behind_auth, tag_len, aead_tag_len }
+        Self {
+            behind_text: aead_tag_len + e_len + behind_auth,
+            behind_auth,
+            tag_len,
+            mac_len: tag_len,
+            aead_tag_len,
+            carries_roc: false,
+            is_authenticated: true,
+        }
     }
 
     /// What HMAC covers of the octets on the wire, for RTCP including the E word. This and the other
@@ -121,7 +183,7 @@ impl Trailer {
         packet.get(..packet.len().checked_sub(self.behind_auth)?)
     }
 
-    /// What stands before the HMAC tag, the MKI at its end.
+    /// What stands before the tag field, the MKI at its end.
     #[inline(always)]
     pub(crate) fn before_tag<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
         packet.get(..packet.len().checked_sub(self.tag_len)?)
@@ -135,32 +197,70 @@ impl Trailer {
     /// The HMAC tag; nothing with AEAD.
     #[inline(always)]
     pub(crate) fn tag<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
-        packet.get(packet.len().checked_sub(self.tag_len)?..)
+        packet.get(packet.len().checked_sub(self.mac_len)?..)
+    }
+
+    /// The rollover counter, in a packet that carries it.
+    fn roc(&self, packet: &[u8]) -> Option<Roc> {
+        //= RFC 4771 §2: it stands before the MAC in the tag field
+        let field = packet.get(packet.len().checked_sub(self.tag_len)?..)?;
+        let roc = u32::from_be_bytes(*field.first_chunk()?);
+        self.carries_roc.then_some(Roc(roc))
     }
 }
 
 impl Layout {
-    /// Finds the parts from the end of the packet; `None` if they do not fit behind the header.
+    /// Finds the parts from the end of the packet; `None` if they do not fit behind the header. Only for
+    /// packets that cannot carry their rollover counter.
     #[inline(always)]
     pub(crate) fn read(clear: &Clear, trailer: &Trailer, packet: &[u8]) -> Option<Self> {
         let text_end = packet.len().checked_sub(trailer.behind_text)?;
         if text_end < clear.header_len {
             return None;
         }
-        let e_word = match clear.kind {
+        let word = match clear.kind {
             PacketKind::Rtp => 0,
             PacketKind::Rtcp => {
                 let e_start = text_end + trailer.aead_tag_len;
                 u32::from_be_bytes(*packet.get(e_start..)?.first_chunk()?)
             }
         };
-        Some(Self { text_end, e_word })
+        Some(Self { text_end, word, carries_roc: false, is_authenticated: true })
+    }
+
+    /// As [`Self::read`], for packets under any profile.
+    pub(crate) fn read_any(clear: &Clear, trailer: &Trailer, packet: &[u8]) -> Option<Self> {
+        let layout = Self {
+            is_authenticated: trailer.is_authenticated,
+            ..Self::read(clear, trailer, packet)?
+        };
+        Some(match trailer.roc(packet) {
+            Some(roc) => Self { word: roc.0, carries_roc: true, ..layout },
+            None => layout,
+        })
+    }
+
+    /// The index, if the packet states it: SRTCP always does, SRTP where it carries its rollover
+    /// counter.
+    #[inline(always)]
+    pub(crate) fn stated_index(&self, clear: &Clear) -> Option<PacketIndex> {
+        match clear.kind {
+            PacketKind::Rtp => {
+                self.carries_roc.then(|| PacketIndex::new(Roc(self.word), clear.seq))
+            }
+            PacketKind::Rtcp => Some(PacketIndex::srtcp(self.word)),
+        }
+    }
+
+    /// Whether anything proves the packet; without RCC something always does.
+    pub(crate) const fn is_authenticated(&self) -> bool {
+        self.is_authenticated
     }
 
     /// Whether the E flag of SRTCP is set (RFC 3711 §3.4).
     #[inline(always)]
     pub(crate) const fn is_encrypted_rtcp(&self) -> bool {
-        self.e_word & E_FLAG != 0
+        self.word & E_FLAG != 0
     }
 }
 

@@ -22,6 +22,7 @@ mod seal;
 mod stream;
 mod trials;
 mod unprotect;
+mod unproven;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]

@@ -3,7 +3,7 @@
 //! A [`Profile`] is plain data. It comes from the SP payload of an MSK message
 //! ([`crate::keys`]), from SDP, or from a name on the command line.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use crate::{error::Error, ids::Seq};
 
@@ -60,7 +60,10 @@ pub enum RccMode {
     M3,
 }
 
-/// ROC-carrying transform: mode and rate R. Described for parsing; unprotect refuses it so far.
+/// ROC-carrying transform: mode and rate R (RFC 4771). For SRTP alone; SRTCP stays as it is.
+///
+/// What nothing authenticates (mode 1 between the packets that carry the counter, mode 3 without
+/// AEAD) is delivered marked as such; [`crate::guide::threat_model`] says what it cannot promise.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Rcc {
     /// Which packets carry what.
@@ -69,12 +72,57 @@ pub struct Rcc {
     pub rate: u16,
 }
 
+impl Rcc {
+    /// Octets of the rollover counter in the tag field.
+    pub(crate) const ROC_LEN: u8 = 4;
+
+    /// Whether the packet with this sequence number carries the rollover counter.
+    #[must_use]
+    pub const fn carries_roc(self, seq: Seq) -> bool {
+        seq.0.is_multiple_of(self.rate)
+    }
+}
+
+impl fmt::Display for Rcc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            RccMode::M1 => "RCCm1",
+            RccMode::M2 => "RCCm2",
+            RccMode::M3 => "RCCm3",
+        };
+        write!(f, "{mode}:{}", self.rate)
+    }
+}
+
+/// Reads what [`Rcc`] displays: `RCCm2:64`, or `RCCm2` for a rate of 1.
+impl FromStr for Rcc {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (mode, rate) = text.split_once(':').unwrap_or((text, "1"));
+        let mode = match mode.to_ascii_lowercase().as_str() {
+            "rccm1" => Some(RccMode::M1),
+            "rccm2" => Some(RccMode::M2),
+            "rccm3" => Some(RccMode::M3),
+            _ => None,
+        };
+        let rate = rate.parse().ok().filter(|rate| *rate > 0);
+        mode.zip(rate).map(|(mode, rate)| Self { mode, rate }).ok_or_else(|| {
+            Error::invalid(format!(
+                "{text:?} is no ROC-carrying transform; write RCCm1, RCCm2 or RCCm3, and the rate \
+                 1 to 65535 behind a colon, as in RCCm2:64"
+            ))
+        })
+    }
+}
+
 /// Parameters of one crypto session, fixed for the life of a key (RFC 3711 §3.2.1).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Profile {
     /// Cipher, which also decides the authentication transform.
     pub cipher: Cipher,
-    /// Octets of the SRTP tag field: 0 to 20; for GCM 0 (its tag is part of the ciphertext).
+    /// Octets of the SRTP tag field: 0 to 20; for GCM 0 (its tag is part of the ciphertext). With RCC
+    /// the 4 octets of the rollover counter are counted in (RFC 4771 §4).
     pub srtp_tag_len: u8,
     /// Octets of the SRTCP tag field. 10 unless a peer is known to differ (RFC 3711 §5.2).
     pub srtcp_tag_len: u8,
@@ -152,11 +200,34 @@ impl Profile {
         Self { kdr, ..self }
     }
 
+    /// The profile with the ROC-carrying transform. The tag field grows by the rollover counter, which
+    /// makes 14 octets of the usual 10; in mode 3 it holds nothing else.
+    #[must_use]
+    pub const fn with_rcc(self, rcc: Rcc) -> Self {
+        let mac_len = match rcc.mode {
+            RccMode::M1 | RccMode::M2 => self.srtp_tag_len,
+            RccMode::M3 => 0,
+        };
+        Self { srtp_tag_len: mac_len + Rcc::ROC_LEN, rcc: Some(rcc), ..self }
+    }
+
+    /// Reads what a profile displays: a suite's name, or that and a ROC-carrying transform behind a
+    /// plus sign, as in `AES_CM_128_HMAC_SHA1_80+RCCm2:64`. Case does not matter.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the list of names, or what [`Profile::validate`] finds.
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        let Some((suite, rcc)) = name.split_once('+') else { return Self::of_suite(name) };
+        let profile = Self::of_suite(suite)?.with_rcc(rcc.parse()?);
+        profile.validate()?;
+        Ok(profile)
+    }
+
     /// Looks a suite up by its name in SDP (RFC 4568 §6.2), case-insensitively.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the list of names.
-    pub fn from_name(name: &str) -> Result<Self, Error> {
+    pub fn of_suite(name: &str) -> Result<Self, Error> {
         Self::NAMED.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, p)| *p).ok_or_else(
             || {
                 let names: Vec<_> = Self::NAMED.iter().map(|(n, _)| *n).collect();
@@ -175,14 +246,34 @@ impl Profile {
             .map(|(n, _)| *n)
     }
 
+    /// The name of the suite that [`Self::with_rcc`] made this profile of. Mode 3 leaves nothing of the
+    /// tag length; the first suite that it fits stands for all.
+    fn suite_of(&self, rcc: Rcc) -> Option<&'static str> {
+        let fits = |suite: &Self| {
+            suite.with_mki_len(self.mki_len).with_kdr(self.kdr).with_rcc(rcc) == *self
+        };
+        Self::NAMED.iter().find(|(_, suite)| fits(suite)).map(|(name, _)| *name)
+    }
+
     /// Octets of the SRTP tag field of the packet with this sequence number (RFC 4771 §2).
     #[must_use]
     pub const fn tag_len_at(&self, seq: Seq) -> usize {
         let full = self.srtp_tag_len as usize;
         match self.rcc {
             None | Some(Rcc { mode: RccMode::M2, .. }) => full,
-            Some(Rcc { rate, .. }) if rate > 0 && seq.0.is_multiple_of(rate) => full,
+            Some(rcc) if rcc.carries_roc(seq) => full,
             Some(_) => 0,
+        }
+    }
+
+    /// Whether SRTP packets are authenticated, those that carry the rollover counter or the others.
+    pub(crate) const fn authenticates(&self, carries_roc: bool) -> bool {
+        match self.rcc {
+            _ if self.cipher.is_aead() => true,
+            None => self.srtp_tag_len > 0,
+            Some(Rcc { mode: RccMode::M1, .. }) => carries_roc,
+            Some(Rcc { mode: RccMode::M2, .. }) => true,
+            Some(Rcc { mode: RccMode::M3, .. }) => false,
         }
     }
 
@@ -219,6 +310,10 @@ impl Profile {
         }
         match self.rcc {
             Some(Rcc { rate: 0, .. }) => bad("the ROC transmission rate is never 0".to_owned()),
+            Some(Rcc { mode: RccMode::M1 | RccMode::M2, .. }) if self.cipher.is_aead() => {
+                //= RFC 7714 §7.1: beside AEAD the tag field holds no second MAC
+                bad("with GCM only mode 3 of RCC makes sense".to_owned())
+            }
             Some(Rcc { mode: RccMode::M3, .. }) if self.srtp_tag_len != 4 => {
                 bad("RCC mode 3 has a tag field of 4 octets".to_owned())
             }
@@ -238,9 +333,14 @@ impl Default for Profile {
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "{self:?}"),
+        let (suite, rcc) = match self.rcc {
+            Some(rcc) => (self.suite_of(rcc), Some(rcc)),
+            None => (self.name(), None),
+        };
+        match (suite, rcc) {
+            (Some(name), None) => f.write_str(name),
+            (Some(name), Some(rcc)) => write!(f, "{name}+{rcc}"),
+            (None, _) => write!(f, "{self:?}"),
         }
     }
 }
@@ -274,9 +374,39 @@ mod tests {
     }
 
     #[test]
+    fn names_with_rcc_lead_back_to_their_profile() {
+        for name in [
+            "AES_CM_128_HMAC_SHA1_80+RCCm1:64",
+            "AES_CM_128_HMAC_SHA1_32+RCCm2:1",
+            "AES_256_CM_HMAC_SHA1_80+RCCm2:65535",
+            "NULL_HMAC_SHA1_80+RCCm3:10",
+            "AEAD_AES_128_GCM+RCCm3:300",
+        ] {
+            assert_eq!(Profile::from_name(name).unwrap().to_string(), name);
+        }
+        let default_rate = Profile::from_name("aes_cm_128_hmac_sha1_80+rccm2").unwrap();
+        assert_eq!(default_rate.rcc, Some(Rcc { mode: RccMode::M2, rate: 1 }));
+        assert_eq!(default_rate.srtp_tag_len, 14);
+        for wrong in ["+RCCm4", "+RCCm2:0", "+RCCm2:65536", "+RCCm2:", "+", "+2"] {
+            assert!(Profile::from_name(&format!("AES_CM_128_HMAC_SHA1_80{wrong}")).is_err());
+        }
+        assert!(Profile::from_name("AEAD_AES_128_GCM+RCCm2:4").is_err());
+    }
+
+    #[test]
     fn impossible_parameters_are_named() {
         let message = |p: Profile| p.validate().unwrap_err().to_string();
         assert!(message(Profile::default().with_kdr(3)).contains("rate 3"));
         assert!(message(Profile { srtcp_tag_len: 0, ..Profile::default() }).contains("SRTCP"));
+        let rcc = |profile: Profile, mode, rate, srtp_tag_len| {
+            Profile { srtp_tag_len, ..profile.with_rcc(Rcc { mode, rate }) }.validate().is_ok()
+        };
+        let cm = Profile::default();
+        assert!([5, 14, 20].iter().all(|len| rcc(cm, RccMode::M1, 1, *len)));
+        assert!([0, 4, 21].iter().all(|len| !rcc(cm, RccMode::M2, 1, *len)));
+        assert!(rcc(cm, RccMode::M3, u16::MAX, 4) && !rcc(cm, RccMode::M3, 1, 5));
+        assert!(!rcc(cm, RccMode::M2, 0, 14));
+        let gcm = Profile::AEAD_AES_128_GCM;
+        assert!(rcc(gcm, RccMode::M3, 1, 4) && !rcc(gcm, RccMode::M1, 1, 14));
     }
 }

@@ -81,7 +81,8 @@ impl Protector {
     }
 
     /// Protects an RTP packet in place; the buffer grows by
-    /// [`Profile::srtp_overhead`](super::Profile::srtp_overhead) octets.
+    /// [`Profile::srtp_overhead`](super::Profile::srtp_overhead) octets at most. Under RCC every R-th
+    /// carries its rollover counter (RFC 4771).
     ///
     /// # Errors
     /// [`Error::Rejected`] if the packet is no RTP packet, or if its index would wrap: then the

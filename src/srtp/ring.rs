@@ -106,7 +106,7 @@ impl KeyRing {
         let unknown = self.keys.first().map_or_else(
             // Without any key the layout is unknown; the packet waits for the first.
             || None,
-            |key| key.trailer(kind).mki(packet).and_then(Mki::new),
+            |key| key.mki_of(kind, packet).and_then(Mki::new),
         );
         match unknown.and_then(|mki| mki.split_mbms()) {
             Some((msk, mtk)) if self.is_retired(msk, mtk) => Reject::MkiExpired,

@@ -64,13 +64,7 @@ fn authenticate(backend: Backend, batch: &mut [Sealing<'_>]) {
     hmac_batch(backend, &jobs, &mut macs[..jobs.len()]);
     drop(jobs);
     for (sealing, mac) in batch.iter_mut().filter(|sealing| !sealing.is_aead()).zip(macs) {
-        let profile = sealing.key.profile();
-        let tag_len = match sealing.clear.kind {
-            PacketKind::Rtp => profile.tag_len_at(sealing.clear.seq),
-            PacketKind::Rtcp => usize::from(profile.srtcp_tag_len),
-        };
-        sealing.packet.extend(sealing.key.mki().as_bytes());
-        sealing.packet.extend(mac.iter().take(tag_len));
+        sealing.end(&mac);
     }
 }
 
@@ -98,12 +92,29 @@ fn seal_aead(backend: Backend, batch: &mut [Sealing<'_>]) {
     for (sealing, tag) in batch.iter_mut().filter(|sealing| sealing.is_aead()).zip(tags) {
         sealing.packet.extend(tag);
         sealing.packet.extend(sealing.e_word.iter().flatten());
-        sealing.packet.extend(sealing.key.mki().as_bytes());
+        sealing.end(&[]);
     }
 }
 
 impl Sealing<'_> {
     const fn is_aead(&self) -> bool {
         self.session.hmac.is_none()
+    }
+
+    /// Appends MKI and tag field: as much of the MAC as it holds, and before it the rollover counter
+    /// where this packet carries it (RFC 4771 §2).
+    fn end(&mut self, mac: &[u8]) {
+        let Self { clear, key, packet, index, .. } = self;
+        packet.extend(key.mki().as_bytes());
+        let profile = key.profile();
+        let (roc, tag_len) = match clear.kind {
+            PacketKind::Rtp => (
+                profile.rcc.filter(|rcc| rcc.carries_roc(clear.seq)).map(|_| index.roc()),
+                profile.tag_len_at(clear.seq),
+            ),
+            PacketKind::Rtcp => (None, usize::from(profile.srtcp_tag_len)),
+        };
+        let roc = roc.map(|roc| roc.0.to_be_bytes());
+        packet.extend(roc.iter().flatten().chain(mac).take(tag_len));
     }
 }

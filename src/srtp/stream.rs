@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::Reject,
-    ids::{PacketIndex, Ssrc},
+    ids::{PacketIndex, Seq, Ssrc},
 };
 
 /// The destination a stream arrives at: a number below 2^30 given by the caller for each pair of
@@ -68,6 +68,8 @@ pub(crate) struct Stream {
     source: u32,
     /// Milliseconds, as given by the caller; wraps.
     last_seen: u32,
+    /// The index that a packet which nothing proves stated last; [`super::unproven`] uses it.
+    stated: PacketIndex,
 }
 
 impl Stream {
@@ -83,9 +85,9 @@ impl Stream {
         layout: &Layout,
         window: u16,
     ) -> Result<(PacketIndex, Fresh), Reject> {
-        let index = match clear.kind {
-            PacketKind::Rtp => index::estimate(self.window.highest(), clear.seq)?,
-            PacketKind::Rtcp => PacketIndex::srtcp(layout.e_word),
+        let index = match layout.stated_index(clear) {
+            Some(stated) => stated,
+            None => index::estimate(self.window.highest(), clear.seq)?,
         };
         //= RFC 3711 §3.3 step 5: the replay check comes before the costly one
         let fresh = self.window.check(index, window)?;
@@ -125,11 +127,63 @@ impl Stream {
         if source == 0 {
             return Ok(());
         }
-        if self.source != 0 && !self.is_silent(now, timeout) {
-            return Err(Reject::SourceConflict);
-        }
+        self.may_come_from(source, now, timeout)?;
         self.source = source;
         Ok(())
+    }
+
+    /// Whether a packet of this source may be one of this stream. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Reject::SourceConflict`] if another source was heard less than `timeout` ago.
+    pub(crate) fn may_come_from(
+        &self,
+        source: u32,
+        now: u32,
+        timeout: Duration,
+    ) -> Result<(), Reject> {
+        let known = source == self.source || source == 0 || self.source == 0;
+        if known || self.is_silent(now, timeout) { Ok(()) } else { Err(Reject::SourceConflict) }
+    }
+
+    /// Moves to the index that a packet states without proof, with a replay window of `window` packets.
+    /// It is believed if it follows those believed before, or else if it follows the one stated last,
+    /// so that two agree.
+    ///
+    /// # Errors
+    /// [`Reject::Unsynchronized`] if it stands alone; [`Reject::TooOld`] or [`Reject::Replayed`].
+    pub(crate) fn claim(
+        &mut self,
+        index: PacketIndex,
+        window: u16,
+        now: u32,
+    ) -> Result<(), Reject> {
+        let follows = |from| index::estimate(from, index.seq()) == Ok(index);
+        let agrees = index > self.stated && follows(self.stated);
+        self.stated = index;
+        if follows(self.window.highest()) {
+            let fresh = self.window.check(index, window)?;
+            self.window.commit(fresh);
+        } else if agrees {
+            self.window = ReplayWindow::starting_at(index);
+        } else {
+            return Err(Reject::Unsynchronized);
+        }
+        self.last_seen = now;
+        Ok(())
+    }
+
+    /// Where a packet lies that nothing proves and that does not carry its rollover counter, as every
+    /// `rate`-th does. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::place`].
+    pub(crate) fn guess(&self, seq: Seq, rate: u16, window: u16) -> Result<PacketIndex, Reject> {
+        // It follows the last that carries the counter and precedes the next: half way is nearest to all.
+        let half_way = self.window.highest().value() + u64::from(rate / 2);
+        let half_way = PacketIndex::from_value(half_way.min(PacketIndex::MAX.value()));
+        let index = index::estimate(half_way, seq)?;
+        self.check(index, window).map(|_| index)
     }
 
     /// Whether nothing of it has been accepted for this long.
@@ -265,8 +319,8 @@ impl StreamTable {
             outcome = Inserted::Evicted;
         }
         let place = self.probe(key);
-        self.slots[place] =
-            Some(Stream { key, window: ReplayWindow::starting_at(index), source, last_seen: now });
+        let window = ReplayWindow::starting_at(index);
+        self.slots[place] = Some(Stream { key, window, source, last_seen: now, stated: index });
         self.len += 1;
         *self.siblings.entry(key.destination()).or_default() += 1;
         outcome

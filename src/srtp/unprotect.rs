@@ -9,7 +9,7 @@ use super::{
     attempt::Attempt,
     derived::DerivedKeys,
     kernel::Backend,
-    key::PacketKind,
+    key::{PacketKind, SessionKeys},
     replay::{Fresh, ReplayWindow},
     ring::KeyRing,
     stream::{Hint, Inserted, SessionId, StreamTable},
@@ -39,9 +39,9 @@ pub struct Packet<'a> {
 /// An accepted packet: `bytes[..len]` is the plain RTP or RTCP packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Opened {
-    /// Authenticated index.
+    /// Its index, rollover counter included.
     pub index: PacketIndex,
-    /// Authenticated SSRC (RTCP: of the first header).
+    /// Its SSRC (RTCP: of the first header).
     pub ssrc: Ssrc,
     /// Octets of the clear header: RTP header with CSRCs and extension, or 8 for RTCP.
     pub header_len: usize,
@@ -49,6 +49,9 @@ pub struct Opened {
     pub len: usize,
     /// The stream's state was created by this packet.
     pub new_stream: bool,
+    /// Whether anything proves the packet. Only profiles with RCC mode 1, or mode 3 without AEAD, have
+    /// packets that nothing does; anybody can have made them, and they may be copies.
+    pub authenticated: bool,
 }
 
 /// What became of a packet.
@@ -103,7 +106,9 @@ pub struct Unprotector {
     pub(super) backend: Backend,
     pub(super) now: u32,
     pub(super) trials: Trials,
-    evicted: u64,
+    pub(super) evicted: u64,
+    /// Streams that only packets without authentication tell of (RCC mode 3); allocated with the first.
+    pub(super) claimed: Option<StreamTable>,
     derived: DerivedKeys,
 }
 
@@ -125,6 +130,7 @@ impl Unprotector {
             now: 0,
             trials: Trials::new(&limits),
             evicted: 0,
+            claimed: None,
             derived: DerivedKeys::default(),
         }
     }
@@ -147,6 +153,9 @@ impl Unprotector {
     /// Forgets the streams of a session that has been left.
     pub fn remove_session(&mut self, session: SessionId) {
         self.streams.remove_session(session);
+        if let Some(claimed) = &mut self.claimed {
+            claimed.remove_session(session);
+        }
     }
 
     /// Erases the session keys that profiles with a key derivation rate have had derived. To be called
@@ -164,7 +173,11 @@ impl Unprotector {
     /// Streams kept at the moment.
     #[must_use]
     pub const fn streams(&self) -> usize {
-        self.streams.len()
+        let claimed = match &self.claimed {
+            Some(claimed) => claimed.len(),
+            None => 0,
+        };
+        self.streams.len() + claimed
     }
 
     /// The newest authenticated index of each RTP stream. Walks the whole table: a few dozen
@@ -182,6 +195,9 @@ impl Unprotector {
     /// As [`Self::unprotect`], within the batch's budget of rollover counter trials.
     pub(super) fn unprotect_one(&mut self, packet: &mut Packet<'_>) -> Verdict {
         let Some(attempt) = Attempt::read(packet) else { return Err(Attempt::why_not(packet)) };
+        if !attempt.layout.is_authenticated() {
+            return self.unprotect_unproven(&attempt, packet);
+        }
         let key = attempt.stream(packet.session);
         let (hint, Some(stream)) = self.streams.find(key) else {
             return self.unprotect_first(&attempt, packet, 0);
@@ -205,14 +221,8 @@ impl Unprotector {
         index: PacketIndex,
         bytes: &mut [u8],
     ) -> Result<(), Reject> {
-        let Attempt { clear, key, .. } = attempt;
-        let r = key.derivation(index);
-        let session = if r == 0 {
-            key.session(clear.kind)
-        } else {
-            self.derived.get(key, clear.kind, r).ok_or(Reject::Unsupported)?
-        };
         let backend = self.backend;
+        let session = self.session(attempt, index)?;
         let opened = if session.hmac.is_none() {
             attempt.open_aead(backend, session, index, bytes)
         } else {
@@ -223,6 +233,19 @@ impl Unprotector {
             good
         };
         if opened { Ok(()) } else { Err(Reject::AuthFailed) }
+    }
+
+    /// The session keys for a packet with this index.
+    pub(super) fn session<'k>(
+        &'k mut self,
+        attempt: &Attempt<'k>,
+        index: PacketIndex,
+    ) -> Result<&'k SessionKeys, Reject> {
+        let Attempt { clear, key, .. } = attempt;
+        match key.derivation(index) {
+            0 => Ok(key.session(clear.kind)),
+            r => self.derived.get(key, clear.kind, r).ok_or(Reject::Unsupported),
+        }
     }
 
     /// The state of a known stream moves here and nowhere else.

@@ -37,6 +37,8 @@ struct GroupReport {
     datagrams: u64,
     octets: u64,
     media: u64,
+    /// Media that nothing authenticates: some RCC modes leave packets without a tag.
+    unauthenticated: u64,
     burst: u64,
     rtcp: u64,
     key_messages: u64,
@@ -171,6 +173,7 @@ fn group(name: &str, stats: &GroupStats) -> GroupReport {
         datagrams: stats.datagrams,
         octets: stats.octets,
         media: stats.media,
+        unauthenticated: stats.unauthenticated,
         burst: stats.burst,
         rtcp: stats.rtcp,
         key_messages: stats.key_messages,
