@@ -15,7 +15,10 @@ use super::{
     stream::{SessionId, StreamKey},
     unprotect::{Opened, Packet},
 };
-use crate::{error::Reject, ids::PacketIndex};
+use crate::{
+    error::Reject,
+    ids::{PacketIndex, Roc},
+};
 
 /// A packet that names a key it has room for. Nothing of it is proven.
 #[derive(Clone, Copy, Debug)]
@@ -66,13 +69,29 @@ impl<'a> Attempt<'a> {
         bytes: &'b [u8],
         of: impl Fn(&Trailer, &'b [u8]) -> Option<&'b [u8]>,
     ) -> Option<&'b [u8]> {
-        let Clear { kind, seq, .. } = self.clear;
-        of(self.key.trailer(kind), bytes).or_else(|| of(self.key.trailer_at(kind, seq), bytes))
+        of(self.key.trailer(self.clear.kind), bytes).or_else(|| of(self.trailer(), bytes))
     }
 
-    /// The index, if the packet states it.
+    fn trailer(&self) -> &'a Trailer {
+        self.key.trailer_at(self.clear.kind, self.clear.seq)
+    }
+
+    /// The index, if the packet states it: SRTCP always does, SRTP where it carries its rollover
+    /// counter (RFC 4771).
     pub(super) fn stated_index(&self) -> Option<PacketIndex> {
-        self.layout.stated_index(&self.clear)
+        let word = self.layout.word;
+        match self.clear.kind {
+            PacketKind::Rtp if self.trailer().carries_roc => {
+                Some(PacketIndex::new(Roc(word), self.clear.seq))
+            }
+            PacketKind::Rtp => None,
+            PacketKind::Rtcp => Some(PacketIndex::srtcp(word)),
+        }
+    }
+
+    /// Whether anything proves the packet.
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.trailer().is_authenticated
     }
 
     /// Session keys of derivation index 0.

@@ -46,7 +46,8 @@ impl Unprotector {
 
     /// A batch of one packet: nothing to gather.
     fn unprotect_single(&mut self, packet: &mut Packet<'_>) -> Verdict {
-        let plain = Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt));
+        let plain =
+            Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt, None));
         let Some(tried) = plain else { return self.unprotect_one(packet) };
         let Tried { attempt, index, .. } = &tried;
         let session = attempt.session();
@@ -89,7 +90,8 @@ impl Unprotector {
             let Some((packet, behind)) = rest.split_first_mut() else { break };
             rest = behind;
             self.look_ahead(rest);
-            match Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt)) {
+            match Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt, None))
+            {
                 Some(mut tried) => {
                     jobs.add(&mut tried, packet.bytes);
                     plans.push(Some(tried));
@@ -139,10 +141,15 @@ impl Unprotector {
 
     /// The plan for a packet of a known stream, whose index is known unless the batch changes it.
     #[inline(always)]
-    fn place<'a>(&self, packet: &Packet<'_>, attempt: Attempt<'a>) -> Option<Tried<'a>> {
+    fn place<'a>(
+        &self,
+        packet: &Packet<'_>,
+        attempt: Attempt<'a>,
+        stated: Option<PacketIndex>,
+    ) -> Option<Tried<'a>> {
         let stream = attempt.stream(packet.session);
         let (hint, state) = self.streams.find(stream);
-        let placed = state?.place(&attempt.clear, &attempt.layout, self.limits.replay_window);
+        let placed = state?.place(attempt.clear.seq, stated, self.limits.replay_window);
         let (index, _) = placed.ok()?;
         Some(Tried { attempt, stream, index, hint, course: attempt.course() })
     }
@@ -155,7 +162,7 @@ impl Unprotector {
             *verdict = Err(Attempt::why_not(packet));
             return None;
         };
-        if let Some(tried) = self.place(packet, attempt) {
+        if let Some(tried) = self.place(packet, attempt, attempt.stated_index()) {
             return Some(tried);
         }
         let stream = attempt.stream(packet.session);
@@ -230,8 +237,8 @@ impl Unprotector {
     ) -> Verdict {
         let Tried { attempt, index, .. } = tried;
         let (hint, stream) = self.streams.find(tried.stream);
-        let placed = stream
-            .map(|stream| stream.place(&attempt.clear, &attempt.layout, self.limits.replay_window));
+        let (seq, stated) = (attempt.clear.seq, attempt.stated_index());
+        let placed = stream.map(|stream| stream.place(seq, stated, self.limits.replay_window));
         let now = match &placed {
             Some(placed) => placed.as_ref().ok().map(|(index, _)| *index),
             // Known when the packet was planned, the stream may have made room since.

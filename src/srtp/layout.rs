@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Reject,
-    ids::{PacketIndex, Roc, Seq, Ssrc},
+    ids::{Roc, Seq, Ssrc},
     wire::rtp,
 };
 
@@ -27,10 +27,8 @@ pub(crate) struct Clear {
 pub(crate) struct Layout {
     /// End of the ciphertext, AEAD tag not included.
     pub(crate) text_end: usize,
-    /// E flag and SRTCP index of RTCP; the rollover counter that an RTP packet carries; else zero.
-    word: u32,
-    carries_roc: bool,
-    is_authenticated: bool,
+    /// E flag and SRTCP index of RTCP; the rollover counter of an RTP packet that carries it, or zero.
+    pub(crate) word: u32,
 }
 
 impl Clear {
@@ -109,8 +107,9 @@ pub(crate) struct Trailer {
     mac_len: usize,
     aead_tag_len: usize,
     /// The rollover counter stands before the MAC.
-    carries_roc: bool,
-    is_authenticated: bool,
+    pub(crate) carries_roc: bool,
+    /// HMAC or AEAD proves the packet; without RCC one of them always does.
+    pub(crate) is_authenticated: bool,
 }
 
 /// What stands behind the text of RTP packets under RCC, where that depends on the sequence number.
@@ -210,8 +209,8 @@ impl Trailer {
 }
 
 impl Layout {
-    /// Finds the parts from the end of the packet; `None` if they do not fit behind the header. Only for
-    /// packets that cannot carry their rollover counter.
+    /// Finds the parts from the end of the packet; `None` if they do not fit behind the header. Finds no
+    /// rollover counter.
     #[inline(always)]
     pub(crate) fn read(clear: &Clear, trailer: &Trailer, packet: &[u8]) -> Option<Self> {
         let text_end = packet.len().checked_sub(trailer.behind_text)?;
@@ -225,36 +224,16 @@ impl Layout {
                 u32::from_be_bytes(*packet.get(e_start..)?.first_chunk()?)
             }
         };
-        Some(Self { text_end, word, carries_roc: false, is_authenticated: true })
+        Some(Self { text_end, word })
     }
 
-    /// As [`Self::read`], for packets under any profile.
+    /// As [`Self::read`], with the rollover counter if the packet carries it.
     pub(crate) fn read_any(clear: &Clear, trailer: &Trailer, packet: &[u8]) -> Option<Self> {
-        let layout = Self {
-            is_authenticated: trailer.is_authenticated,
-            ..Self::read(clear, trailer, packet)?
-        };
+        let layout = Self::read(clear, trailer, packet)?;
         Some(match trailer.roc(packet) {
-            Some(roc) => Self { word: roc.0, carries_roc: true, ..layout },
+            Some(roc) => Self { word: roc.0, ..layout },
             None => layout,
         })
-    }
-
-    /// The index, if the packet states it: SRTCP always does, SRTP where it carries its rollover
-    /// counter.
-    #[inline(always)]
-    pub(crate) fn stated_index(&self, clear: &Clear) -> Option<PacketIndex> {
-        match clear.kind {
-            PacketKind::Rtp => {
-                self.carries_roc.then(|| PacketIndex::new(Roc(self.word), clear.seq))
-            }
-            PacketKind::Rtcp => Some(PacketIndex::srtcp(self.word)),
-        }
-    }
-
-    /// Whether anything proves the packet; without RCC something always does.
-    pub(crate) const fn is_authenticated(&self) -> bool {
-        self.is_authenticated
     }
 
     /// Whether the E flag of SRTCP is set (RFC 3711 §3.4).

@@ -9,7 +9,6 @@ use super::{
     index,
     kernel::prefetch,
     key::PacketKind,
-    layout::{Clear, Layout},
     replay::{Fresh, ReplayWindow},
 };
 use crate::{
@@ -73,21 +72,21 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The index of a packet of this stream, and proof that it was not accepted before, with a
-    /// replay window of `window` packets. Changes nothing.
+    /// The index of a packet of this stream, which is `stated` if the packet says so itself, and proof
+    /// that it was not accepted before, with a replay window of `window` packets. Changes nothing.
     ///
     /// # Errors
     /// No index is left for it, or [`Reject::TooOld`] or [`Reject::Replayed`].
     #[inline(always)]
     pub(crate) fn place(
         &self,
-        clear: &Clear,
-        layout: &Layout,
+        seq: Seq,
+        stated: Option<PacketIndex>,
         window: u16,
     ) -> Result<(PacketIndex, Fresh), Reject> {
-        let index = match layout.stated_index(clear) {
+        let index = match stated {
             Some(stated) => stated,
-            None => index::estimate(self.window.highest(), clear.seq)?,
+            None => index::estimate(self.window.highest(), seq)?,
         };
         //= RFC 3711 §3.3 step 5: the replay check comes before the costly one
         let fresh = self.window.check(index, window)?;
@@ -146,22 +145,25 @@ impl Stream {
         if known || self.is_silent(now, timeout) { Ok(()) } else { Err(Reject::SourceConflict) }
     }
 
-    /// Moves to the index that a packet states without proof, with a replay window of `window` packets.
-    /// It is believed if it follows those believed before, or else if it follows the one stated last,
-    /// so that two agree.
+    /// Moves to the index that a packet states without proof, as every `rate`-th does, with a replay
+    /// window of `window` packets. It is believed if it lies near those believed before, or else if it
+    /// follows the one stated last, so that two agree.
     ///
     /// # Errors
     /// [`Reject::Unsynchronized`] if it stands alone; [`Reject::TooOld`] or [`Reject::Replayed`].
     pub(crate) fn claim(
         &mut self,
         index: PacketIndex,
+        rate: u16,
         window: u16,
         now: u32,
     ) -> Result<(), Reject> {
-        let follows = |from| index::estimate(from, index.seq()) == Ok(index);
-        let agrees = index > self.stated && follows(self.stated);
+        //= RFC 3711 §3.3.1: further apart than this, an estimate would be wrong
+        let far = rate.max(0x8000);
+        let is_near = |other: PacketIndex| index.value().abs_diff(other.value()) <= far.into();
+        let agrees = index > self.stated && is_near(self.stated);
         self.stated = index;
-        if follows(self.window.highest()) {
+        if is_near(self.window.highest()) {
             let fresh = self.window.check(index, window)?;
             self.window.commit(fresh);
         } else if agrees {

@@ -195,15 +195,16 @@ impl Unprotector {
     /// As [`Self::unprotect`], within the batch's budget of rollover counter trials.
     pub(super) fn unprotect_one(&mut self, packet: &mut Packet<'_>) -> Verdict {
         let Some(attempt) = Attempt::read(packet) else { return Err(Attempt::why_not(packet)) };
-        if !attempt.layout.is_authenticated() {
+        if !attempt.is_authenticated() {
             return self.unprotect_unproven(&attempt, packet);
         }
         let key = attempt.stream(packet.session);
         let (hint, Some(stream)) = self.streams.find(key) else {
             return self.unprotect_first(&attempt, packet, 0);
         };
-        let (clear, layout) = (&attempt.clear, &attempt.layout);
-        let refused = match stream.place(clear, layout, self.limits.replay_window) {
+        let placed =
+            stream.place(attempt.clear.seq, attempt.stated_index(), self.limits.replay_window);
+        let refused = match placed {
             Ok((index, fresh)) => match self.open(&attempt, index, packet.bytes) {
                 Ok(()) => return self.commit(&attempt, packet, hint, index, fresh),
                 Err(reject) => reject,

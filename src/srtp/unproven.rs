@@ -22,9 +22,10 @@ impl Unprotector {
         attempt: &Attempt<'_>,
         packet: &mut Packet<'_>,
     ) -> Verdict {
+        let rcc = attempt.key.profile().rcc.ok_or(Reject::Unsupported)?;
         let (index, new_stream) = match attempt.stated_index() {
-            Some(stated) => (stated, self.claim(attempt, packet, stated)?),
-            None => (self.guess(attempt, packet)?, false),
+            Some(stated) => (stated, self.claim(attempt, packet, rcc, stated)?),
+            None => (self.guess(attempt, packet, rcc)?, false),
         };
         let backend = self.backend;
         let session = self.session(attempt, index)?;
@@ -37,6 +38,7 @@ impl Unprotector {
         &mut self,
         attempt: &Attempt<'_>,
         packet: &Packet<'_>,
+        rcc: Rcc,
         stated: PacketIndex,
     ) -> Result<bool, Reject> {
         let limits = &self.limits;
@@ -48,7 +50,8 @@ impl Unprotector {
         if known.is_some()
             && let Some(stream) = claimed.get_mut(key, hint)
         {
-            return stream.claim(stated, limits.replay_window, self.now).map(|()| false);
+            stream.claim(stated, rcc.rate, limits.replay_window, self.now)?;
+            return Ok(false);
         }
         // Whoever sends first can claim a stream, so it is tied to no source.
         match claimed.insert(key, stated, 0, self.now) {
@@ -60,17 +63,19 @@ impl Unprotector {
     }
 
     /// The index of a packet that neither carries its rollover counter nor is authenticated.
-    fn guess(&self, attempt: &Attempt<'_>, packet: &Packet<'_>) -> Result<PacketIndex, Reject> {
-        let Some(Rcc { mode, rate }) = attempt.key.profile().rcc else {
-            return Err(Reject::Unsupported);
-        };
-        let table = match mode {
+    fn guess(
+        &self,
+        attempt: &Attempt<'_>,
+        packet: &Packet<'_>,
+        rcc: Rcc,
+    ) -> Result<PacketIndex, Reject> {
+        let table = match rcc.mode {
             RccMode::M1 | RccMode::M2 => Some(&self.streams),
             RccMode::M3 => self.claimed.as_ref(),
         };
         let stream = table.and_then(|table| table.find(attempt.stream(packet.session)).1);
         let stream = stream.ok_or(Reject::Unsynchronized)?;
         stream.may_come_from(packet.source, self.now, self.limits.source_timeout)?;
-        stream.guess(attempt.clear.seq, rate, self.limits.replay_window)
+        stream.guess(attempt.clear.seq, rcc.rate, self.limits.replay_window)
     }
 }

@@ -6,7 +6,7 @@ use mcast_srtp::{
     Reject,
     ids::{MskId, Roc},
     rx::{Datagram, Limits, PortId},
-    srtp::{Cipher, Profile, Rcc, RccMode},
+    srtp::Profile,
     wire::{
         burst::{AckReason, Acknowledgement, BurstMessage, Release, Subtype},
         mikey::{
@@ -347,22 +347,6 @@ fn tags_of_4_and_14_octets_open_where_the_policy_says_so() {
         let profile = Profile { srtp_tag_len, ..Profile::default() };
         let (client, _) = client(&Keys { profile, ..Keys::default() });
         assert_eq!(client.indexes(), [1]);
-    }
-}
-
-#[test]
-fn msk_message_that_asks_for_rcc_is_refused_as_unsupported_and_not_confirmed() {
-    for (mode, srtp_tag_len) in [(RccMode::M1, 14), (RccMode::M2, 14), (RccMode::M3, 4)] {
-        for cipher in [Cipher::AesCm128, Cipher::Null] {
-            let rcc = Some(Rcc { mode, rate: 64 });
-            let profile = Profile { cipher, srtp_tag_len, rcc, ..Profile::default() };
-            let keys = Keys::default();
-            let (mut client, now) = client(&keys);
-            let message = keys.msk_message_with(2, 2, |issue| issue.profile = profile);
-            let verdict = client.receiver.key_message(&message, now);
-            assert_eq!(verdict.unwrap_err(), Reject::MikeyUnsupported);
-            assert_eq!(client.receiver.plane().store().msks().count(), 1);
-        }
     }
 }
 

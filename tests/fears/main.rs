@@ -16,6 +16,7 @@ mod expel;
 mod floods;
 mod forged_keys;
 mod gateway;
+mod late_join;
 mod many_groups;
 mod reordering;
 mod sequence_wrap;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The first index after the first wrap.
-const WRAP: u64 = 0x1_0000;
+pub(crate) const WRAP: u64 = 0x1_0000;
 
 /// The index in the middle of the numbers with this rollover counter.
 const fn with_roc(roc: u64) -> u64 {
@@ -23,7 +23,7 @@ const fn with_roc(roc: u64) -> u64 {
 }
 
 /// A client that holds the MSK 1, which announced these rollover counters, and its MTK 1.
-fn client(keys: &Keys, announced: &'static [CryptoSession], now: Instant) -> Client {
+pub(crate) fn client(keys: &Keys, announced: &'static [CryptoSession], now: Instant) -> Client {
     let mut client = Client::new();
     let msk = keys.msk_message_with(1, 1, |issue| issue.sessions = announced);
     client.receiver.key_message(&msk, now).unwrap();
