@@ -46,7 +46,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     let len = prop_oneof![0..40_usize, 150..170_usize, 1000..1300_usize];
     let wraps = prop_oneof![15 => Just(0), 1 => 1..5_u32];
     let place = (0..5_u32, 0..90_u16, wraps);
-    (place, prop::bool::weighted(0.2), 0..6_usize, len, damage, 0..3_u32).prop_map(
+    (place, prop::bool::weighted(0.2), 0..KEYS, len, damage, 0..3_u32).prop_map(
         |((ssrc, offset, wraps), rtcp, key, len, damage, source)| Sent {
             ssrc,
             offset,
@@ -60,6 +60,13 @@ fn sent() -> impl Strategy<Value = Sent> {
     )
 }
 
+/// How many [`keys`] there are.
+const KEYS: usize = 11;
+
+fn with_rcc(name: &str) -> Profile {
+    Profile::from_name(name).unwrap()
+}
+
 fn keys() -> Vec<Arc<TrafficKey>> {
     let profiles = [
         Profile::AES_CM_128_HMAC_SHA1_80,
@@ -68,6 +75,12 @@ fn keys() -> Vec<Arc<TrafficKey>> {
         Profile::AEAD_AES_256_GCM,
         Profile::NULL_HMAC_SHA1_80,
         Profile::AES_CM_128_HMAC_SHA1_80.with_kdr(16),
+        // Of these, the packet of the last test carries its rollover counter.
+        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm1:5"),
+        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm2:2"),
+        with_rcc("AES_256_CM_HMAC_SHA1_32+RCCm2:10").with_kdr(16),
+        with_rcc("AEAD_AES_128_GCM+RCCm3:5"),
+        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm3:2"),
     ];
     (1_u16..)
         .zip(profiles)
@@ -253,7 +266,8 @@ proptest! {
 #[test]
 fn replay_within_one_batch_is_delivered_once() {
     let keys = keys();
-    for key in 0..keys.len() {
+    assert_eq!(keys.len(), KEYS);
+    for key in 0..KEYS {
         let one = Sent {
             ssrc: 4,
             offset: 50,

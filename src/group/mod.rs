@@ -106,6 +106,16 @@ impl GroupSpec {
         self
     }
 
+    /// The ROC-carrying transform that the description asks for, if all its RTP media ask for the same:
+    /// one traffic key protects them all. The policy of an MSK message wins over it (K9).
+    #[must_use]
+    pub fn rcc(&self) -> Option<Rcc> {
+        let rtp = |media: &&MediaSpec| matches!(media.kind, MediaKind::Rtp { .. });
+        let mut asked = self.media.iter().filter(rtp).map(|media| media.rcc);
+        let first = asked.next().flatten();
+        first.filter(|_| asked.all(|rcc| rcc == first))
+    }
+
     /// Sets the key domain.
     #[must_use]
     pub fn with_key_domain(mut self, domain: KeyDomainId) -> Self {
@@ -145,7 +155,8 @@ pub struct MediaSpec {
     pub parameters: Vec<(String, String)>,
     /// Streams announced beforehand (RFC 5576). A hint, not authenticated.
     pub ssrcs: Vec<Ssrc>,
-    /// ROC-carrying transform of this medium (RFC 5159 §8).
+    /// ROC-carrying transform of this medium (RFC 5159 §5.1). Applies where the MSK message has no
+    /// policy; see [`GroupSpec::rcc`].
     pub rcc: Option<Rcc>,
 }
 

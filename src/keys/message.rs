@@ -38,10 +38,11 @@ pub(super) fn muk_id(message: &Message<'_>) -> Result<MukId, Reject> {
     Ok(MukId { idi: text(idi)?, idr: text(idr.data)? })
 }
 
-/// The policy of the streams in the map, and the map. One policy for all of them: receivers of a
+/// The policy of the streams in the map, `described` if there is none, and the map. One policy for all of them: receivers of a
 /// group see one set of parameters (RFC 4567 §4.1.2).
 pub(super) fn profile_and_sessions(
     message: &Message<'_>,
+    described: Profile,
 ) -> Result<(Profile, Arc<[CryptoSession]>), Reject> {
     let sessions: Arc<[_]> = match &message.header().map {
         CsIdMap::SrtpId(map) => map
@@ -68,7 +69,7 @@ pub(super) fn profile_and_sessions(
             chosen = Some(profile);
         }
     }
-    Ok((chosen.unwrap_or_default(), sessions))
+    Ok((chosen.unwrap_or(described), sessions))
 }
 
 /// The answer to an MSK message with the V flag (RFC 3830 §5.2, §6.9).

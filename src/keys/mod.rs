@@ -2,6 +2,7 @@
 
 mod accept;
 mod counters;
+mod described;
 mod former;
 pub mod gba;
 mod held;

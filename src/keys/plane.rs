@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::{Error, Reject},
     ids::{GroupId, KeyDomainId, Mki, MskId, MtkId},
-    srtp::{KeyRing, TrafficKey},
+    srtp::{KeyRing, Rcc, TrafficKey},
 };
 
 /// Bounds of the key plane.
@@ -129,6 +129,8 @@ pub(super) struct Group {
     pub(super) expected: Streams,
     /// Where they are.
     pub(super) streams: Streams,
+    /// The ROC-carrying transform that its description asks for.
+    pub(super) rcc: Option<Rcc>,
     /// Keys given by hand.
     fixed: Vec<Arc<TrafficKey>>,
 }
@@ -211,7 +213,7 @@ impl KeyPlane {
         message: &[u8],
         now: Instant,
     ) -> Result<Option<KeyEvent>, Reject> {
-        let outcome = self.receive(None, message, now);
+        let outcome = self.receive_for(None, Some(group), message, now);
         let (domain, msk) = super::named_msk(message).ok_or(Reject::MikeyNotMbms)?;
         let is_held = self.store.holds(domain, msk.group);
         if outcome.is_ok() || is_held {
@@ -235,8 +237,20 @@ impl KeyPlane {
         message: &[u8],
         now: Instant,
     ) -> Result<KeyEvent, Reject> {
+        self.receive_for(from, from, message, now)
+    }
+
+    /// As [`Self::receive`]; `described` is the group whose description the message goes with.
+    fn receive_for(
+        &mut self,
+        from: Option<GroupId>,
+        described: Option<GroupId>,
+        message: &[u8],
+        now: Instant,
+    ) -> Result<KeyEvent, Reject> {
         let repeated = self.store.expect_repeat(message);
-        let outcome = self.store.receive(message);
+        let described = self.described_profile(described, message);
+        let outcome = self.store.receive_described(message, described);
         let learned = match &outcome {
             Ok(Outcome::Mtk(mtk)) => Some((mtk.domain, mtk.msk_id)),
             Err(Reject::KeyRepeated) => repeated,

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     error::{Error, Reject},
     ids::{KeyDomainId, MskId, MtkId},
+    srtp::Profile,
     wire::mikey::{DataType, KeyIds, Message, Timestamp},
 };
 
@@ -111,6 +112,15 @@ impl KeyStore {
     /// The reason it is refused. Nothing has changed then, except that the counter of an authentic
     /// message with unusable key data counts as seen.
     pub fn receive(&mut self, message: &[u8]) -> Result<Outcome, Reject> {
+        self.receive_described(message, Profile::default())
+    }
+
+    /// As [`Self::receive`], with the profile that applies if an MSK message has no policy (K9).
+    pub(super) fn receive_described(
+        &mut self,
+        message: &[u8],
+        described: Profile,
+    ) -> Result<Outcome, Reject> {
         let view = Message::parse(message)?;
         if view.header().data_type != DataType::PRE_SHARED {
             return Err(Reject::MikeyUnsupported);
@@ -121,7 +131,7 @@ impl KeyStore {
             return Err(Reject::MikeyNotMbms);
         };
         match mtk {
-            None => self.receive_msk(&view, domain, msk_id),
+            None => self.receive_msk(&view, domain, msk_id, described),
             Some(mtk_id) => self.receive_mtk(message, &view, domain, msk_id, mtk_id),
         }
     }
@@ -183,6 +193,7 @@ impl KeyStore {
         message: &Message<'_>,
         domain: KeyDomainId,
         msk_id: MskId,
+        described: Profile,
     ) -> Result<Outcome, Reject> {
         let (counter, kemac) = message_is_complete(message)?;
         let rand = msk_message_has_a_rand(message)?;
@@ -204,7 +215,7 @@ impl KeyStore {
             self.remove_msk(domain, msk_id);
             return Ok(Outcome::MskDeleted { domain, msk_id, verification });
         }
-        let (profile, sessions) = profile_and_sessions(message)?;
+        let (profile, sessions) = profile_and_sessions(message, described)?;
         let entry = Entry {
             msk_id,
             msk,

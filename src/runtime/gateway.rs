@@ -154,8 +154,8 @@ impl Gateway {
             ports.push(NewPort { reader, address: socket.group, port });
         }
         let sessions = ports.iter().map(|new| new.port.session).collect();
-        let (domain, place) = (spec.key_domain, spec.place());
-        let new = NewGroup { group, domain, place, sessions };
+        let (domain, rcc, place) = (spec.key_domain, spec.rcc(), spec.place());
+        let new = NewGroup { group, domain, rcc, place, sessions };
         self.ask_keys(|done| keys::Command::AddGroup { group: new, done })?;
         for message in spec.key_messages.iter().cloned() {
             self.ask_keys(|done| keys::Command::Announce { group, message, done })?;

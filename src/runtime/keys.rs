@@ -26,7 +26,7 @@ use crate::{
     keys::{KeyEvent, KeyPlane, Muk, MukId},
     net::{Waker, bind_unicast},
     rx::{Event, KeyMessage, RateBySource},
-    srtp::{SessionId, TrafficKey},
+    srtp::{Rcc, SessionId, TrafficKey},
 };
 
 /// Memory for one key message on its way from a lane; there are as many as the queue is long.
@@ -50,6 +50,7 @@ pub(super) enum Command {
 pub(super) struct NewGroup {
     pub(super) group: GroupId,
     pub(super) domain: Option<KeyDomainId>,
+    pub(super) rcc: Option<Rcc>,
     /// Its name over restarts.
     pub(super) place: String,
     pub(super) sessions: Vec<SessionId>,
@@ -236,8 +237,10 @@ impl<F: Fn(Event<'_>)> KeyThread<F> {
             Command::InsertMuk { id, muk, done } => {
                 let _ = done.send(self.plane.insert_muk(id, muk));
             }
-            Command::AddGroup { group: NewGroup { group, domain, place, sessions }, done } => {
+            Command::AddGroup { group: new, done } => {
+                let NewGroup { group, domain, rcc, place, sessions } = new;
                 self.plane.add_group(group, domain);
+                self.plane.describe(group, rcc);
                 self.plane.locate_group(group, place.as_bytes());
                 self.durable.add_group(group, sessions);
                 let _ = done.send(Ok(()));

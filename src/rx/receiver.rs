@@ -92,6 +92,7 @@ impl Receiver {
         self.groups.push(Arc::clone(&counters));
         self.plane.add_group(group, spec.key_domain);
         self.plane.locate_group(group, spec.place().as_bytes());
+        self.plane.describe(group, spec.rcc());
         self.plane.publish();
         let lane = &mut self.lane;
         let sockets = sockets

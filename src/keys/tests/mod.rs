@@ -1,5 +1,6 @@
 //! Key messages from the issuing side to the receiving side, in memory.
 
+mod described;
 mod erasure;
 mod muks;
 mod plane;

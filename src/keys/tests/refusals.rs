@@ -70,7 +70,7 @@ fn key_ids_without_domain_or_msk_are_not_of_mbms() {
 }
 
 /// An authentic MSK message with the V flag, the policy of this number, and this map.
-fn authentic(map: CsIdMapFields<'_>, counter: u32, policy: Option<u8>) -> Vec<u8> {
+pub(super) fn authentic(map: CsIdMapFields<'_>, counter: u32, policy: Option<u8>) -> Vec<u8> {
     let mut encoder = Encoder::new(&HeaderFields { verify: true, map, ..HeaderFields::default() });
     encoder.key_ids(DOMAIN, ID, None).timestamp(Timestamp::Counter(counter)).rand(&[3; 16]);
     identities(&mut encoder);
