@@ -172,7 +172,14 @@ fn counter_counts() {
 #[test]
 fn warm_lane_allocates_nothing_for_good_packets_whatever_the_profile() {
     let named = Profile::NAMED.iter().map(|(_, profile)| *profile);
-    for profile in named.chain([Profile::default().with_kdr(16)]) {
+    let with_rcc = [
+        "AES_CM_128_HMAC_SHA1_80+RCCm1:16",
+        "AES_CM_128_HMAC_SHA1_80+RCCm2:16",
+        "AES_CM_128_HMAC_SHA1_80+RCCm3:16",
+        "AEAD_AES_128_GCM+RCCm3:16",
+    ];
+    let with_rcc = with_rcc.map(|name| Profile::from_name(name).unwrap());
+    for profile in named.chain(with_rcc).chain([Profile::default().with_kdr(16)]) {
         let keys = Keys { profile, ..Keys::default() };
         let (mut bench, key) = (Bench::new(&keys, &Limits::default()), keys.traffic_key(1, 1));
         bench.warm_up(media(&key, TALKER, 0xfff0));

@@ -258,6 +258,10 @@ fn bcast_attributes() {
     let spec = GroupSpec::from_description(&read, Interface::Any).unwrap();
     assert_eq!(spec.media[0].rcc, Some(Rcc { mode: RccMode::M2, rate: 64 }));
     assert_eq!(spec.media[1].rcc, Some(Rcc { mode: RccMode::M1, rate: 1 }));
+    assert_eq!(spec.rcc(), None, "one traffic key cannot serve both");
+    let mut audio = spec.clone();
+    audio.media.remove(1);
+    assert_eq!(audio.rcc(), Some(Rcc { mode: RccMode::M2, rate: 64 }));
     assert_eq!((spec.media[2].kind, spec.media[2].port), (MediaKind::KeyMessages, 4000));
     assert_eq!(spec.mikey_port, None, "the key stream has its own port");
 }

@@ -37,8 +37,9 @@
 //!
 //! 1. A lane takes the key table once a batch, with one atomic load. No lock, allocation, system call
 //!    or log per packet.
-//! 2. Check, open, commit. Nothing unauthenticated changes state, allocates, or is remembered. The one
-//!    exception is bounded: packets of an unknown MKI wait in memory set aside at start.
+//! 2. Check, open, commit. Nothing unauthenticated changes state, allocates, or is remembered. The
+//!    exceptions are bounded: packets of an unknown MKI wait in memory set aside at start; and where the
+//!    policy authenticates no media (RCC mode 3 without AEAD), what packets claim stands in a table apart.
 //! 3. One writer per thing: the key plane writes keys, a lane writes its streams and counters.
 //! 4. A new key never disturbs packets under the old one: the MKI of each packet decides, until the
 //!    old key is retired.

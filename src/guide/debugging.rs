@@ -25,6 +25,8 @@
 //! | `replayed` | duplicated by the network, or sent over two paths |
 //! | `too_old` | reordered by more than the replay window |
 //! | `before_start` | reordered around the first packet of a stream |
+//! | `unsynchronized` | normal for at most R packets after joining where the policy leaves packets without a tag (RCC mode 1 or 3); later, packets with the rollover counter get lost or fail; in mode 3, a forged counter, or a sender that has started again |
+//! | `unauthenticated`, beside `media` | the policy leaves media without a tag (RCC mode 1, or 3 without AEAD) |
 //! | `source_conflict` | two senders with one SSRC |
 //! | `stream_limit` | more streams than the limit |
 //! | `unknown_payload_type` | the description does not list it |

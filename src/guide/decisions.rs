@@ -51,7 +51,7 @@
 //! | K6 | where the verification message goes | to the source of the MSK message |
 //! | K7 | first counter | any is accepted; the server starts at 1 |
 //! | K8 | BCAST management data | carried and authenticated, not acted on |
-//! | K9 | policy against SDP attributes | the authenticated policy wins |
+//! | K9 | policy against SDP attributes | the authenticated policy wins; without one, `a=SRTPAuthentication` of the group applies, or of all groups while the key's group is not known, where they agree |
 //! | K10 | MSK message in an SDP answer | without the V flag |
 //! | K11 | place of EXT | sent behind the header, accepted anywhere before KEMAC |
 //! | K12 | key type of the MSK | sent as TGK, accepted as 0 to 3 |
@@ -84,6 +84,7 @@
 //! | M8 | octets behind the last payload | refused |
 //! | M9 | reserved bits | sent as 0, ignored |
 //! | M10 | NULL encryption or MAC in KEMAC | refused |
+//! | M11 | tag length of RCC mode 3 | 4 where its own parameter is absent, which is all it can be; SRTP authentication off goes with it |
 //!
 //! # Streams
 //!
@@ -93,5 +94,10 @@
 //! | change of key | rollover counter, replay lists and SRTCP index continue (RFC 3711 §3.3.1, §3.4) |
 //! | retiring a traffic key | a grace period after the first packet under a newer one, or as the oldest of more than the limit |
 //! | more than 2^15 packets of a stream missed | once nothing was accepted for the source timeout, higher rollover counters are tried, as for a new stream |
+//! | packet that carries its rollover counter (RCC) | that counter and no other is tried; the stream moves to it if it lies ahead, never back |
+//! | MAC of RCC mode 2 on the other packets | as long as the whole tag field |
+//! | RCC with GCM | mode 3 only: the counter behind the MKI, outside the AEAD, which it makes fail if it is wrong |
+//! | RCC without a tag on some packets | delivered marked as not authenticated: see [`super::threat_model`] |
+//! | jump of a rollover counter that nothing proves | followed when a second packet agrees |
 //! | two senders with one SSRC | the first keeps it until it is silent for the source timeout |
 //! | first SRTCP index | any |

@@ -4,7 +4,7 @@
 //!
 //! | limit | default | counter of what it refused |
 //! |---|---|---|
-//! | `StreamLimits::streams` | 4096 a lane, 128 octets each | `stream_limit` |
+//! | `StreamLimits::streams` | 4096 a lane, 128 octets each; as many again, once RCC mode 3 without AEAD is used, of streams that nothing proves | `stream_limit` |
 //! | `StreamLimits::streams_per_session` | 256 | the longest silent stream makes room |
 //! | `StreamLimits::replay_window` | 128 packets, up to 256 | `too_old` |
 //! | `StreamLimits::roc_candidates` | 4 | `auth_failed` |

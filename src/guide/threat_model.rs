@@ -27,6 +27,27 @@
 //! Nobody outside a group can create a stream's state, move an index, use up a counter of a key, or
 //! grow memory.
 //!
+//! # Packets without a tag
+//!
+//! A policy can ask for a ROC-carrying transform (RFC 4771) that leaves media unauthenticated. It comes
+//! from an authenticated MSK message, or from a description where that has no policy; the receiver
+//! follows it, and marks what nothing proves: [`Media::authenticated`](crate::rx::Media::authenticated),
+//! the counter `unauthenticated`. SRTCP and so burst control are authenticated under every policy.
+//!
+//! | policy | authenticated | what anybody can do |
+//! |---|---|---|
+//! | RCC mode 2; mode 3 with AEAD | every packet | as above |
+//! | RCC mode 1 | every R-th packet, which carries the rollover counter | have forged, altered or repeated packets delivered between these; not move the stream, nor keep an authentic packet from opening |
+//! | RCC mode 3 without AEAD | none | also claim streams, up to a limit of their own, and with two packets that agree make a stream unreadable until two of its own agree again |
+//!
+//! Under mode 1 a packet without a tag is decrypted where the authentic ones say it lies, refused as
+//! `unsynchronized` while there is none, and as `source_conflict` from another address than theirs.
+//! Nothing of it is remembered: copies are delivered again, it counts as no sign of life of its stream,
+//! and none for its traffic key. If more than 2^15 packets were lost before it, it is garbled, and
+//! nothing can tell; the next packet with the counter ends that. Under mode 3 what is believed of a
+//! stream is kept apart from authenticated ones, which it never touches. Nothing notes the use of a key
+//! by such media, so that former keys stay until burst control uses a newer one, or they are too many.
+//!
 //! # Constant time
 //!
 //! Claimed: no branch and no memory address depends on key octets or on the contents of a plain text.

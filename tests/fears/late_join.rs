@@ -229,7 +229,7 @@ fn packet_without_a_tag_moves_nothing_and_keeps_to_its_source() {
     listener.hear(LATE..LATE + 5);
     // Anybody can make these. They are heard, as noise, and marked.
     for ahead in [1000, 30_000, 32_000, 32_700] {
-        let mut forged = listener.packet(LATE + ahead | 1);
+        let mut forged = listener.packet((LATE + ahead) | 1);
         forged[15] ^= 0xff;
         listener.take(&forged);
         let elsewhere = (listener.client.ports.media, source(2), forged.as_slice());

@@ -56,7 +56,8 @@ pub(crate) struct DemoArgs {
           value_parser = clap::value_parser!(u16).range(2..=3600))]
     pub(crate) seconds: u16,
 
-    /// Suite that protects media and burst control, for example AEAD_AES_256_GCM
+    /// Suite that protects media and burst control, for example AEAD_AES_256_GCM; with the rollover
+    /// counter in every 50th media packet: AES_CM_128_HMAC_SHA1_80+RCCm2:50
     #[arg(long, value_name = "NAME", default_value = "AES_CM_128_HMAC_SHA1_80",
           value_parser = profile)]
     pub(crate) profile: Profile,

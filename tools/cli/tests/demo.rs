@@ -34,7 +34,13 @@ fn expelled_client_opens_nothing_under_every_profile_and_nobody_else_loses_a_pac
         demo.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         demo.spawn().unwrap()
     };
-    let demos: Vec<_> = Profile::NAMED.iter().map(|(name, _)| (*name, start(name))).collect();
+    let with_rcc = [
+        "AES_CM_128_HMAC_SHA1_80+RCCm1:1",
+        "AES_CM_128_HMAC_SHA1_80+RCCm2:50",
+        "AEAD_AES_128_GCM+RCCm3:50",
+    ];
+    let names = Profile::NAMED.iter().map(|(name, _)| *name).chain(with_rcc);
+    let demos: Vec<_> = names.map(|name| (name, start(name))).collect();
     for (profile, demo) in demos {
         let output = demo.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{profile}: {}", stderr(&output));

@@ -44,8 +44,11 @@ fn capture(files: &Files, issuer: &mut Issuer) -> std::path::PathBuf {
 
 #[test]
 fn capture_is_opened_with_a_verdict_for_each_packet() {
-    for (_, profile) in Profile::NAMED {
-        let (files, mut issuer) = (Files::new(), Issuer::new(*profile));
+    let with_rcc = ["AES_CM_128_HMAC_SHA1_80+RCCm2:1", "AEAD_AES_128_GCM+RCCm3:1"];
+    let with_rcc = with_rcc.map(|name| Profile::from_name(name).unwrap());
+    let named = Profile::NAMED.iter().map(|(_, profile)| *profile);
+    for profile in named.chain(with_rcc) {
+        let (files, mut issuer) = (Files::new(), Issuer::new(profile));
         let capture = capture(&files, &mut issuer);
         let keys = files.write("keys.toml", issuer.muk_entry());
         let output = run(&["inspect", text(&capture), "--keys", text(&keys), "--json"]);

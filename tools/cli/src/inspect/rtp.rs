@@ -26,7 +26,7 @@ pub(super) fn header(view: &RtpView<'_>) -> Vec<Field> {
     fields
 }
 
-/// The end of a protected packet: where MKI and tag stand under this profile.
+/// The end of a protected packet: where MKI, rollover counter and tag stand under this profile.
 ///
 /// # Errors
 /// [`Reject::Truncated`] if there is no room for them.
@@ -43,7 +43,16 @@ pub(super) fn trailer(view: &RtpView<'_>, profile: &Profile) -> Result<Vec<Field
         let at = place - tag.len();
         fields.push(Field::octets("AEAD tag", tag).meaning(format_args!("at octet {at}")));
     }
-    fields.extend(mki_and_tag(mki, tag, place));
+    let carries_roc = profile.rcc.is_some_and(|rcc| rcc.carries_roc(view.seq()));
+    let Some((roc, mac)) = tag.split_first_chunk().filter(|_| carries_roc) else {
+        fields.extend(mki_and_tag(mki, tag, place));
+        return Ok(fields);
+    };
+    fields.extend(mki_and_tag(mki, &[], place));
+    let at = place + mki.len();
+    let roc_field = Field::number("rollover counter", u32::from_be_bytes(*roc));
+    fields.push(roc_field.meaning(format_args!("at octet {at}")));
+    fields.extend(mki_and_tag(&[], mac, at + roc.len()));
     Ok(fields)
 }
 
