@@ -86,6 +86,7 @@ impl Add for GroupStats {
             datagrams: self.datagrams + other.datagrams,
             octets: self.octets + other.octets,
             media: self.media + other.media,
+            unauthenticated: self.unauthenticated + other.unauthenticated,
             burst: self.burst + other.burst,
             rtcp: self.rtcp + other.rtcp,
             key_messages: self.key_messages + other.key_messages,
