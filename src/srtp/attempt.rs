@@ -61,19 +61,15 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// A part of the packet that its trailer marks off. The key's own is tried first, which fits no
-    /// packet where the trailer depends on the packet.
-    #[inline(always)]
-    fn part<'b>(
-        &self,
-        bytes: &'b [u8],
-        of: impl Fn(&Trailer, &'b [u8]) -> Option<&'b [u8]>,
-    ) -> Option<&'b [u8]> {
-        of(self.key.trailer(self.clear.kind), bytes).or_else(|| of(self.trailer(), bytes))
+    /// What the packet ends with.
+    pub(super) fn trailer(&self) -> &'a Trailer {
+        self.key.trailer_at(self.clear.kind, self.clear.seq)
     }
 
-    fn trailer(&self) -> &'a Trailer {
-        self.key.trailer_at(self.clear.kind, self.clear.seq)
+    /// The same for a packet that [`Self::read_plain`] has read; for others perhaps what fits no packet.
+    #[inline(always)]
+    pub(super) const fn plain_trailer(&self) -> &'a Trailer {
+        self.key.trailer(self.clear.kind)
     }
 
     /// The index, if the packet states it: SRTCP always does, SRTP where it carries its rollover
@@ -118,12 +114,13 @@ impl Attempt<'_> {
     #[inline(always)]
     pub(super) fn hmac_job<'b>(
         &self,
+        trailer: &Trailer,
         session: &'b SessionKeys,
         index: PacketIndex,
         bytes: &'b [u8],
     ) -> Option<HmacJob<'b>> {
         let key = session.hmac.as_ref()?;
-        let message = self.part(bytes, Trailer::authenticated)?;
+        let message = trailer.authenticated(bytes)?;
         //= RFC 3711 §4.2: of RTP, the rollover counter is covered too
         let suffix = match self.clear.kind {
             PacketKind::Rtp => Some(index.roc().0.to_be_bytes()),
@@ -134,23 +131,24 @@ impl Attempt<'_> {
 
     /// Compares the tag on the wire with a computed MAC, in constant time.
     #[inline(always)]
-    pub(super) fn tag_matches(&self, bytes: &[u8], mac: &[u8; 20]) -> bool {
-        self.part(bytes, Trailer::tag).is_some_and(|tag| tag_matches(tag, mac))
+    pub(super) fn tag_matches(trailer: &Trailer, bytes: &[u8], mac: &[u8; 20]) -> bool {
+        trailer.tag(bytes).is_some_and(|tag| tag_matches(tag, mac))
     }
 
     /// Whether the HMAC tag matches. Changes nothing.
     #[inline]
     pub(super) fn verify_hmac(
         &self,
+        trailer: &Trailer,
         backend: Backend,
         session: &SessionKeys,
         index: PacketIndex,
         bytes: &[u8],
     ) -> bool {
-        let Some(job) = self.hmac_job(session, index, bytes) else { return false };
+        let Some(job) = self.hmac_job(trailer, session, index, bytes) else { return false };
         let mut mac = [[0; 20]];
         hmac_batch(backend, &[job], &mut mac);
-        self.tag_matches(bytes, &mac[0])
+        Self::tag_matches(trailer, bytes, &mac[0])
     }
 
     /// The text to run counter mode over if it is encrypted; `None` with the NULL cipher.
@@ -313,11 +311,14 @@ mod tests {
             let attempt = Attempt::read(&packet).unwrap();
             let mut mac = [0x5a; 20];
             mac[..usize::from(tag_len)].copy_from_slice(&packet.bytes[13..]);
-            assert!(attempt.tag_matches(packet.bytes, &mac), "{tag_len}");
+            assert!(Attempt::tag_matches(attempt.trailer(), packet.bytes, &mac), "{tag_len}");
             for bit in 0..8 * usize::from(tag_len) {
                 let mut other = mac;
                 other[bit / 8] ^= 1 << (bit % 8);
-                assert!(!attempt.tag_matches(packet.bytes, &other), "{tag_len}: {bit}");
+                assert!(
+                    !Attempt::tag_matches(attempt.trailer(), packet.bytes, &other),
+                    "{tag_len}: {bit}"
+                );
             }
         }
     }

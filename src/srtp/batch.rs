@@ -18,7 +18,7 @@ use super::{
         prefetch,
     },
     key::Course,
-    layout::Clear,
+    layout::{Clear, Trailer},
     stream::{Hint, StreamKey},
     unprotect::{Packet, Unprotector, Verdict},
 };
@@ -53,11 +53,14 @@ impl Unprotector {
         let session = attempt.session();
         let proven = match tried.course {
             Course::Alone => return self.unprotect_one(packet),
-            Course::Hashed => attempt.verify_hmac(self.backend, session, *index, packet.bytes),
+            Course::Hashed => {
+                let trailer = attempt.plain_trailer();
+                attempt.verify_hmac(trailer, self.backend, session, *index, packet.bytes)
+            }
             Course::Sealed => attempt.open_aead(self.backend, session, *index, packet.bytes),
         };
         if !(proven && self.accept(packet, &tried)) {
-            return self.settle_otherwise(packet, &tried, proven);
+            return self.settle_otherwise(packet, &tried, proven, None);
         }
         if tried.course == Course::Hashed {
             attempt.decrypt(self.backend, session, *index, packet.bytes);
@@ -93,7 +96,8 @@ impl Unprotector {
             match Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt, None))
             {
                 Some(mut tried) => {
-                    jobs.add(&mut tried, packet.bytes);
+                    let trailer = tried.attempt.plain_trailer();
+                    jobs.add(&mut tried, trailer, packet.bytes);
                     plans.push(Some(tried));
                 }
                 None => {
@@ -192,18 +196,21 @@ impl Unprotector {
         let mut texts = ArrayVec::<CtrJob<'_>, MAX_BATCH>::new();
         for ((packet, plan), verdict) in batch.iter_mut().zip(plans).zip(verdicts) {
             let Some(tried) = plan else { continue };
+            let mut mac = None;
             let proven = match tried.course {
                 Course::Alone => {
                     *verdict = self.unprotect_one(packet);
                     continue;
                 }
                 Course::Hashed => {
-                    macs.next().is_some_and(|mac| tried.attempt.tag_matches(packet.bytes, mac))
+                    mac = macs.next();
+                    let trailer = tried.attempt.plain_trailer();
+                    mac.is_some_and(|mac| Attempt::tag_matches(trailer, packet.bytes, mac))
                 }
                 Course::Sealed => opened.next().is_some_and(|opened| *opened),
             };
             if !(proven && self.accept(packet, tried)) {
-                *verdict = self.settle_otherwise(packet, tried, proven);
+                *verdict = self.settle_otherwise(packet, tried, proven, mac);
                 continue;
             }
             let Tried { attempt, index, .. } = tried;
@@ -227,15 +234,19 @@ impl Unprotector {
         })
     }
 
-    /// What becomes of a packet that [`Self::accept`] does not take.
+    /// What becomes of a packet that [`Self::accept`] does not take, or whose MAC does not stand where
+    /// that of a plain one does.
     #[inline(never)]
     fn settle_otherwise(
         &mut self,
         packet: &mut Packet<'_>,
         tried: &Tried<'_>,
         proven: bool,
+        mac: Option<&[u8; 20]>,
     ) -> Verdict {
         let Tried { attempt, index, .. } = tried;
+        let tag_matches = |mac| Attempt::tag_matches(attempt.trailer(), packet.bytes, mac);
+        let proven = proven || mac.is_some_and(tag_matches);
         let (hint, stream) = self.streams.find(tried.stream);
         let (seq, stated) = (attempt.clear.seq, attempt.stated_index());
         let placed = stream.map(|stream| stream.place(seq, stated, self.limits.replay_window));
@@ -294,12 +305,12 @@ struct Jobs<'a> {
 impl<'a> Jobs<'a> {
     /// A packet that gave no job would shift the results of the others: it goes alone.
     #[inline(always)]
-    fn add<'k: 'a>(&mut self, tried: &mut Tried<'k>, bytes: &'a mut [u8]) {
+    fn add<'k: 'a>(&mut self, tried: &mut Tried<'k>, trailer: &Trailer, bytes: &'a mut [u8]) {
         let Tried { attempt, index, course, .. } = tried;
         let session = attempt.session();
         match course {
             Course::Alone => {}
-            Course::Hashed => match attempt.hmac_job(session, *index, bytes) {
+            Course::Hashed => match attempt.hmac_job(trailer, session, *index, bytes) {
                 Some(job) => self.hashes.extend(Some(job)),
                 None => *course = Course::Alone,
             },
@@ -313,7 +324,8 @@ impl<'a> Jobs<'a> {
     #[inline(never)]
     fn add_otherwise<'k: 'a>(&mut self, tried: Option<&mut Tried<'k>>, bytes: &'a mut [u8]) {
         if let Some(tried) = tried {
-            self.add(tried, bytes);
+            let trailer = tried.attempt.trailer();
+            self.add(tried, trailer, bytes);
         }
     }
 }

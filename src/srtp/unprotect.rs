@@ -227,7 +227,7 @@ impl Unprotector {
         let opened = if session.hmac.is_none() {
             attempt.open_aead(backend, session, index, bytes)
         } else {
-            let good = attempt.verify_hmac(backend, session, index, bytes);
+            let good = attempt.verify_hmac(attempt.trailer(), backend, session, index, bytes);
             if good {
                 attempt.decrypt(backend, session, index, bytes);
             }
