@@ -136,7 +136,7 @@ impl Attempt<'_> {
     }
 
     /// Whether the HMAC tag matches. Changes nothing.
-    #[inline]
+    #[inline(never)]
     pub(super) fn verify_hmac(
         &self,
         trailer: &Trailer,
