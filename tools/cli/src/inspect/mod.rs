@@ -76,6 +76,7 @@ impl Inspector {
             .collect();
         if let Some(opener) = &mut self.opener {
             opener.ready();
+            opener.profiles().for_each(|profile| self.layouts.note_profile(profile));
         }
         for ((report, datagram), class) in reports.iter_mut().zip(&input.datagrams).zip(classes) {
             match class {

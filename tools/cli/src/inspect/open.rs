@@ -10,7 +10,10 @@ use mcast_srtp::{
         issue::open_verification,
     },
     secret::Secret,
-    srtp::{KeyRing, Opened, Packet, PacketKind, SessionId, StreamLimits, TrafficKey, Unprotector},
+    srtp::{
+        KeyRing, Opened, Packet, PacketKind, Profile, SessionId, StreamLimits, TrafficKey,
+        Unprotector,
+    },
     wire::mikey::{DataType, Message},
 };
 
@@ -105,6 +108,11 @@ impl Opener {
     pub(super) fn ready(&mut self) {
         self.ring =
             KeyRing::new(self.keys.clone()).with_announced(std::mem::take(&mut self.announced));
+    }
+
+    /// The profiles that packets may have by then.
+    pub(super) fn profiles(&self) -> impl Iterator<Item = Profile> {
+        self.keys.iter().map(|key| *key.profile())
     }
 
     /// Authenticates and decrypts a packet in place.
