@@ -60,16 +60,16 @@ pub(super) fn abreast<const KEYS: usize, const SEAL: bool>(
     let mut left = blocks;
     while left > 4 {
         // SAFETY: there are four more blocks of each text, and another behind them.
-        unsafe { four.transform::<KEYS, 4, 4, SEAL>(keys, first) };
+        unsafe { four.transform_row::<KEYS, SEAL>(keys) };
         left -= 4;
     }
     // SAFETY: so many blocks are left of each text, and the masks select what there is of the last.
     let masks = unsafe {
         match left {
-            1 => four.transform::<KEYS, 1, 2, SEAL>(keys, first),
-            2 => four.transform::<KEYS, 2, 3, SEAL>(keys, first),
-            3 => four.transform::<KEYS, 3, 4, SEAL>(keys, first),
-            _ => four.transform::<KEYS, 4, 5, SEAL>(keys, first),
+            1 => four.transform_last::<KEYS, 1, 2, SEAL>(keys, first),
+            2 => four.transform_last::<KEYS, 2, 3, SEAL>(keys, first),
+            3 => four.transform_last::<KEYS, 3, 4, SEAL>(keys, first),
+            _ => four.transform_last::<KEYS, 4, 5, SEAL>(keys, first),
         }
     };
     four.hash(lengths);
@@ -103,14 +103,63 @@ struct Four<'a> {
 }
 
 impl Four<'_> {
-    /// Transforms and hashes N blocks of each text. If M is greater, they are the last, and the
-    /// encryption of the counter blocks `first` goes along: it is returned.
+    /// Transforms and hashes four blocks of each text: a register holds those of one packet, and for
+    /// the hash one block of each.
     ///
     /// # Safety
-    /// So many blocks are left, and if these are not the last, another behind them.
+    /// So many blocks are left, and another behind them.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-    unsafe fn transform<const KEYS: usize, const N: usize, const M: usize, const SEAL: bool>(
+    unsafe fn transform_row<const KEYS: usize, const SEAL: bool>(
+        &mut self,
+        keys: &[__m512i; KEYS],
+    ) {
+        let next = _mm512_set_epi32(4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0);
+        let four = _mm512_set_epi32(4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0);
+        let mut stream = [
+            _mm512_shuffle_i32x4::<0x00>(self.counters, self.counters),
+            _mm512_shuffle_i32x4::<0x55>(self.counters, self.counters),
+            _mm512_shuffle_i32x4::<0xaa>(self.counters, self.counters),
+            _mm512_shuffle_i32x4::<0xff>(self.counters, self.counters),
+        ];
+        self.counters = _mm512_add_epi32(self.counters, four);
+        let mut text = [_mm512_setzero_si512(); 4];
+        for i in 0..4 {
+            stream[i] = in_octet_order(_mm512_add_epi32(stream[i], next));
+            // SAFETY: as required of the caller.
+            text[i] = unsafe { _mm512_loadu_si512(self.at[i].cast()) };
+        }
+        let sealed = across(text);
+        encrypt_beside(keys, &mut stream, |round| {
+            if !SEAL && round % 2 == 0 && round <= 8 {
+                self.hash(reversed(sealed[round / 2 - 1]));
+                self.sum.pin();
+            }
+        });
+        for i in 0..4 {
+            text[i] = _mm512_xor_si512(text[i], stream[i]);
+            // SAFETY: as required of the caller.
+            unsafe { _mm512_storeu_si512(self.at[i].cast(), text[i]) }
+        }
+        if SEAL {
+            across(text).into_iter().for_each(|blocks| self.hash(reversed(blocks)));
+        }
+        self.at = self.at.map(|at| at.wrapping_add(64));
+    }
+
+    /// Transforms and hashes the last N blocks of each text. The encryption of the counter blocks
+    /// `first` goes along as block M of the keystream: it is returned.
+    ///
+    /// # Safety
+    /// So many blocks are left.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
+    unsafe fn transform_last<
+        const KEYS: usize,
+        const N: usize,
+        const M: usize,
+        const SEAL: bool,
+    >(
         &mut self,
         keys: &[__m512i; KEYS],
         first: __m512i,
@@ -123,7 +172,7 @@ impl Four<'_> {
             self.counters = _mm512_add_epi32(self.counters, one);
             stream[i] = in_octet_order(self.counters);
             // SAFETY: as required of the caller.
-            text[i] = unsafe { self.load(i, M > N && i == N - 1) };
+            text[i] = unsafe { self.load(i, i == N - 1) };
         }
         encrypt_beside(keys, &mut stream, |round| {
             if !SEAL && round % 2 == 0 && round / 2 <= N {
@@ -134,12 +183,11 @@ impl Four<'_> {
         for i in 0..N {
             let combined = _mm512_xor_si512(text[i], stream[i]);
             // SAFETY: as required of the caller.
-            let stored = unsafe { self.store(i, combined, M > N && i == N - 1) };
+            let stored = unsafe { self.store(i, combined, i == N - 1) };
             if SEAL {
                 self.hash(reversed(stored));
             }
         }
-        self.at = self.at.map(|at| at.wrapping_add(16 * N));
         stream[M - 1]
     }
 
@@ -200,4 +248,18 @@ impl Four<'_> {
         }
         if last { in_lanes(lanes) } else { blocks }
     }
+}
+
+/// Blocks of four packets, from one packet in a register to one block of each in a register, or back.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn across([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+    let low = [_mm512_shuffle_i32x4::<0x44>(a, b), _mm512_shuffle_i32x4::<0x44>(c, d)];
+    let high = [_mm512_shuffle_i32x4::<0xee>(a, b), _mm512_shuffle_i32x4::<0xee>(c, d)];
+    [
+        _mm512_shuffle_i32x4::<0x88>(low[0], low[1]),
+        _mm512_shuffle_i32x4::<0xdd>(low[0], low[1]),
+        _mm512_shuffle_i32x4::<0x88>(high[0], high[1]),
+        _mm512_shuffle_i32x4::<0xdd>(high[0], high[1]),
+    ]
 }

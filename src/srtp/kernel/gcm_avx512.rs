@@ -25,10 +25,8 @@ pub(super) fn open(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) {
     while done < jobs.len() {
         let now = step::<false>(&mut jobs[done..], &mut ok[done..]);
         let now = done..done + now;
-        for (job, ok) in jobs[now.clone()].iter_mut().zip(&ok[now.clone()]) {
-            if !ok && job.key.powers().is_some() {
-                put_back(job);
-            }
+        if ok[now.clone()].contains(&false) {
+            put_back(&mut jobs[now.clone()], &ok[now.clone()]);
         }
         done = now.end;
     }
@@ -81,11 +79,15 @@ fn step<const SEAL: bool>(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) -> usize {
     stretch
 }
 
-/// Undoes the decryption of a packet whose tag did not match.
+/// Undoes the decryption of the packets whose tags did not match.
 #[cold]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-fn put_back(job: &mut GcmJob<'_>) {
-    //= RFC 7714 §5.3: nothing of a packet is released before its tag is verified
-    let iv = counter_block(&job.iv, 2);
-    ctr_avx512::ctr(&mut [CtrJob { key: job.key, iv, data: &mut *job.data }]);
+fn put_back(jobs: &mut [GcmJob<'_>], ok: &[bool]) {
+    for (job, ok) in jobs.iter_mut().zip(ok) {
+        if !ok && job.key.powers().is_some() {
+            //= RFC 7714 §5.3: nothing of a packet is released before its tag is verified
+            let iv = counter_block(&job.iv, 2);
+            ctr_avx512::ctr(&mut [CtrJob { key: job.key, iv, data: &mut *job.data }]);
+        }
+    }
 }
