@@ -87,23 +87,25 @@ impl Unprotector {
         verdicts: &mut [Verdict],
     ) {
         let mut jobs = Jobs { hashes: ArrayVec::new(), seals: ArrayVec::new() };
-        self.look_ahead_at_start(batch);
         let mut rest = batch;
-        for verdict in verdicts {
-            let Some((packet, behind)) = rest.split_first_mut() else { break };
+        self.look_ahead(&[], rest);
+        while !rest.is_empty() {
+            let (now, behind) = rest.split_at_mut(rest.len().min(STEP));
             rest = behind;
-            self.look_ahead(rest);
-            match Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt, None))
-            {
-                Some(mut tried) => {
-                    let trailer = tried.attempt.plain_trailer();
-                    jobs.add(&mut tried, trailer, packet.bytes);
-                    plans.push(Some(tried));
-                }
-                None => {
-                    let mut tried = self.plan_otherwise(packet, verdict);
-                    jobs.add_otherwise(tried.as_mut(), packet.bytes);
-                    plans.push(tried);
+            self.look_ahead(now, rest);
+            for packet in now {
+                let plain = Attempt::read_plain(packet);
+                match plain.and_then(|attempt| self.place(packet, attempt, None)) {
+                    Some(mut tried) => {
+                        let trailer = tried.attempt.plain_trailer();
+                        jobs.add(&mut tried, trailer, packet.bytes);
+                        plans.push(Some(tried));
+                    }
+                    None => {
+                        let mut tried = self.plan_otherwise(packet, &mut verdicts[plans.len()]);
+                        jobs.add_otherwise(tried.as_mut(), packet.bytes);
+                        plans.push(tried);
+                    }
                 }
             }
         }
@@ -113,26 +115,15 @@ impl Unprotector {
         gcm_open_batch(self.backend, seals, &mut proofs.opened[..count]);
     }
 
-    /// Asks for what will be looked at of the packets behind the one that is planned now: their octets,
-    /// and when the header has come, the state of the stream it names.
-    #[inline(always)]
-    fn look_ahead(&self, behind: &[Packet<'_>]) {
-        if let Some(packet) = behind.get(FAR) {
-            prefetch_packet(packet);
-        }
-        if self.streams.len() > CACHED_STREAMS
-            && let Some(packet) = behind.get(NEAR)
-        {
-            self.prefetch_stream(packet);
-        }
-    }
-
-    /// The same for the first packets of a batch.
+    /// Asks for what will be looked at of the packets behind those that are planned `now`: for the
+    /// octets of the step after the next, and for the state of the streams that the next step names,
+    /// whose headers have come.
     #[inline(never)]
-    fn look_ahead_at_start(&self, batch: &[Packet<'_>]) {
-        batch.iter().take(FAR + 1).for_each(prefetch_packet);
+    fn look_ahead(&self, now: &[Packet<'_>], behind: &[Packet<'_>]) {
+        let known = if now.is_empty() { 0 } else { STEP };
+        behind.iter().take(2 * STEP).skip(known).for_each(prefetch_packet);
         if self.streams.len() > CACHED_STREAMS {
-            batch.iter().take(NEAR + 1).for_each(|packet| self.prefetch_stream(packet));
+            behind.iter().take(STEP).for_each(|packet| self.prefetch_stream(packet));
         }
     }
 
@@ -289,10 +280,8 @@ fn prefetch_packet(packet: &Packet<'_>) {
     prefetch(start.wrapping_add(len).wrapping_sub(1));
 }
 
-/// How many packets stand between the one that is planned and the one whose octets are asked for.
-const FAR: usize = 15;
-/// The same for the one whose stream is asked for.
-const NEAR: usize = 7;
+/// Packets that are planned before others are asked for.
+const STEP: usize = 8;
 /// So few streams are taken to be in cache.
 const CACHED_STREAMS: usize = 256;
 
