@@ -14,12 +14,18 @@ pub(super) struct Order<'a> {
     jobs: &'a [HmacJob<'a>],
     /// Where the job of each turn is; turns beyond the last repeat it, for a window over them.
     places: [u8; BATCH + WINDOW],
+    alike: bool,
 }
 
 impl<'a> Order<'a> {
     /// Orders the first [`BATCH`] jobs, unless one of them has more than [`MOST`] blocks.
     pub(super) fn of(jobs: &'a [HmacJob<'a>]) -> Option<Self> {
         let jobs = &jobs[..jobs.len().min(BATCH)];
+        if let [first, others @ ..] = jobs
+            && others.iter().all(|job| job.is_like(first))
+        {
+            return (first.blocks() <= MOST).then(|| Self::in_places(jobs, IN_TURN, true));
+        }
         let (mut most, mut before, mut falling) = (0, usize::MAX, true);
         for job in jobs {
             let blocks = job.blocks();
@@ -34,10 +40,19 @@ impl<'a> Order<'a> {
         if !falling {
             sort(&mut places[..jobs.len()], jobs, most);
         }
+        Some(Self::in_places(jobs, places, false))
+    }
+
+    fn in_places(jobs: &'a [HmacJob<'a>], mut places: [u8; BATCH + WINDOW], alike: bool) -> Self {
         let (given, beyond) = places.split_at_mut(jobs.len());
         let last = given.last().copied().unwrap_or_default();
         beyond[..WINDOW].fill(last);
-        Some(Self { jobs, places })
+        Self { jobs, places, alike }
+    }
+
+    /// Whether all jobs have one key and end alike.
+    pub(super) const fn alike(&self) -> bool {
+        self.alike
     }
 
     pub(super) fn len(&self) -> usize {

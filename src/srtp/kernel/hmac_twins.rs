@@ -24,6 +24,33 @@ fn every_length_up_to_1460_has_the_same_mac() {
 }
 
 #[test]
+fn messages_under_one_key_that_end_alike_have_the_same_macs() {
+    for len in 0..=1460 {
+        let counts = if len < 260 { &[8, 16, 21][..] } else { &[17] };
+        for (count, suffix) in counts.iter().flat_map(|&n| [(n, None), (n, Some([7, 0, 0x80, 9]))])
+        {
+            let packet = |i: usize| Packet { key: 3, start: 5 * i, len, suffix };
+            compare(&Packets::from((0..count).map(packet).collect()));
+        }
+    }
+}
+
+#[test]
+fn one_message_among_alike_ones_with_another_key_length_or_suffix_has_its_own_mac() {
+    let usual = Packet { key: 1, start: 0, len: 100, suffix: Some([0; 4]) };
+    let key = Packet { key: 2, ..usual };
+    let suffix = Packet { suffix: Some([0, 0, 0, 1]), ..usual };
+    let bare = Packet { suffix: None, ..usual };
+    for other in [key, suffix, bare, Packet { len: 99, ..usual }, Packet { len: 104, ..bare }] {
+        for (count, place) in [(8, 0), (8, 7), (16, 9), (33, 32), (33, 1)] {
+            let mut all = vec![usual; count];
+            all[place] = other;
+            compare(&Packets::from(all));
+        }
+    }
+}
+
+#[test]
 fn a_few_long_messages_go_on_when_the_others_have_ended() {
     for count in [9_usize, 12, 16, 17, 20] {
         for long in 0..=count {

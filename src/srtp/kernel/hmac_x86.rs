@@ -119,7 +119,8 @@ impl Kernels {
         tags: &mut [[u8; TAG]],
     ) {
         let first = turns.start;
-        for group in self.groups(turns) {
+        let lanes_from = self.lanes_from(order, &turns, resumed.is_some());
+        for group in self.groups(turns, lanes_from) {
             let resumed = resumed.map(|(states, row)| (&states[group.start - first..], row));
             // SAFETY: as the caller says.
             unsafe {
@@ -134,13 +135,22 @@ impl Kernels {
         }
     }
 
-    /// Splits `turns` as the kernels for less than sixteen take them: eight lanes if there are enough
-    /// jobs, the others in as few groups of chains as there can be, of nearly the same size.
-    fn groups(self, turns: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    /// How many of `turns` have to be left for eight lanes to take less than chains.
+    fn lanes_from(self, order: &Order<'_>, turns: &Range<usize>, resumed: bool) -> usize {
+        if self.wide {
+            return EIGHT_FROM;
+        }
+        let short = !turns.is_empty() && order.job(turns.start).blocks() <= EIGHT_BLOCKS;
+        if short && order.alike() && !resumed { sha1_eight::LANES } else { usize::MAX }
+    }
+
+    /// Splits `turns` as the kernels for less than sixteen take them: eight lanes while so many jobs are
+    /// left, the others in as few groups of chains as there can be, of nearly the same size.
+    fn groups(self, turns: Range<usize>, lanes_from: usize) -> impl Iterator<Item = Range<usize>> {
         let mut turns = turns;
         iter::from_fn(move || {
             let left = turns.len();
-            let take = if !self.chains || self.wide && left >= EIGHT_FROM {
+            let take = if !self.chains || left >= lanes_from {
                 left.min(sha1_eight::LANES)
             } else {
                 left.div_ceil(left.div_ceil(sha1_ni::CHAINS).max(1))
@@ -164,7 +174,7 @@ impl Kernels {
                 true => (0, 0),
                 false => (blocks(turn), WIDE_START + (blocks(turn) + 1) * WIDE_ROW),
             };
-            let others = self.groups(group.start..turn);
+            let others = self.groups(group.start..turn, EIGHT_FROM);
             let others = others.map(|few| START + (blocks(few.start) - rows + 1) * ROW[few.len()]);
             lanes + others.sum::<usize>()
         };
@@ -187,6 +197,10 @@ impl Kernels {
 
 /// Jobs from which on eight lanes of AVX-512 VL take less than chains.
 const EIGHT_FROM: usize = 6;
+
+/// Most blocks of jobs that differ in the octets of their messages alone with which eight lanes of AVX2
+/// take less than chains: a pass takes less to begin and to end, and a row more.
+const EIGHT_BLOCKS: usize = 4;
 
 /// Jobs from which on sixteen lanes may take less than eight and chains.
 const WIDE_FROM: usize = 9;
@@ -213,7 +227,8 @@ mod tests {
             let kernels = Kernels { wide, chains };
             for (start, end) in (0..40).flat_map(|end| [(0, end), (3, end.max(3))]) {
                 let mut turn = start;
-                for group in kernels.groups(start..end) {
+                let lanes_from = if wide { EIGHT_FROM } else { usize::MAX };
+                for group in kernels.groups(start..end, lanes_from) {
                     assert_eq!(group.start, turn);
                     let most = if chains && !wide { sha1_ni::CHAINS } else { sha1_eight::LANES };
                     assert!((1..=most).contains(&group.len()), "{kernels:?} {group:?}");

@@ -74,6 +74,9 @@ mod sha1_avx512vl;
 #[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
 mod sha1_eight;
 #[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads of SIMD kernels")]
+mod sha1_ends;
+#[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD kernel")]
 mod sha1_ni;
 #[cfg(target_arch = "x86_64")]

@@ -2,9 +2,10 @@
 //!
 //! A row is the block of one number of all lanes: sixteen loads, transposed to sixteen registers of one
 //! message word each. Rows that every lane has whole are loaded as they are. In the rows after these
-//! the loads are masked to the octets that a lane has left, suffix and padding are put in after the
-//! transposition, for all lanes at once and without a buffer, and a lane that has ended keeps its state.
-//! The outer block is one more row, whose words are the states themselves.
+//! the loads are masked to the octets that a lane has left. If all messages end alike, as the packets of
+//! one sender do, the loads are filled up with suffix and padding; else these are put in after the
+//! transposition, and a lane that has ended keeps its state. The outer block is one more row, whose words
+//! are the states themselves.
 //!
 //! Constant time: no table, and branches and masks on lengths only.
 //!
@@ -18,15 +19,11 @@ use std::{
     arch::{
         asm,
         x86_64::{
-            __m512i, __mmask16, _mm512_add_epi32, _mm512_and_si512, _mm512_andnot_si512,
-            _mm512_cmpeq_epi32_mask, _mm512_cmple_epi32_mask, _mm512_load_si512,
-            _mm512_loadu_si512, _mm512_mask_add_epi32, _mm512_mask_mov_epi32, _mm512_mask_or_epi32,
-            _mm512_maskz_loadu_epi8, _mm512_maskz_mov_epi32, _mm512_or_si512,
-            _mm512_permutex2var_epi32, _mm512_reduce_min_epu32, _mm512_rol_epi32, _mm512_set_epi32,
-            _mm512_set1_epi32, _mm512_set4_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8,
-            _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_sllv_epi32, _mm512_srli_epi32,
-            _mm512_srlv_epi32, _mm512_store_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi32,
-            _mm512_test_epi32_mask, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+            __m512i, __mmask16, _bzhi_u64, _mm512_add_epi32, _mm512_load_si512, _mm512_loadu_si512,
+            _mm512_mask_add_epi32, _mm512_mask_loadu_epi8, _mm512_maskz_loadu_epi8,
+            _mm512_rol_epi32, _mm512_set1_epi32, _mm512_set4_epi32, _mm512_setzero_si512,
+            _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_store_si512,
+            _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
             _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
         },
     },
@@ -35,8 +32,9 @@ use std::{
 };
 
 use super::{
-    hmac::{BLOCK, HmacJob, OUTER_BITS, TAG},
+    hmac::{BLOCK, HmacJob, HmacKey, OUTER_BITS, TAG},
     hmac_order::Order,
+    sha1_ends::{End, Ends, behind},
 };
 
 /// Messages in a pass.
@@ -46,7 +44,7 @@ pub(super) const LANES: usize = 16;
 ///
 /// Jobs that have more than `rows` blocks get no tag; theirs are the first of `left`, and each of these
 /// is set to the state before the block of that number.
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,bmi2")]
 pub(super) fn hmac(
     order: &Order<'_>,
     group: Range<usize>,
@@ -55,33 +53,34 @@ pub(super) fn hmac(
     tags: &mut [[u8; TAG]],
 ) {
     let lanes = Lanes::of(order, group.start);
-    let ends = Ends::of(&lanes.ends);
-    let whole = ends.whole();
     let (mut state, outer) = lanes.states();
-    for row in 0..=rows {
-        let mut w = [_mm512_setzero_si512(); LANES];
-        let mut live = !0;
-        if row < whole.min(rows) {
+    let whole = lanes.whole();
+    for row in 0..rows {
+        let (mut w, mut live) = ([_mm512_setzero_si512(); LANES], !0);
+        if row < whole {
             // SAFETY: each message has this block whole.
             w = transposed(unsafe { lanes.load_whole(row) });
-        } else if row < rows {
-            w = transposed(lanes.load_rest(row));
-            live = ends.pad(&mut w, row as i32);
+        } else if lanes.alike {
+            w = transposed(lanes.load_alike(row));
         } else {
-            let words = columns(state);
-            left.iter_mut().enumerate().for_each(|(lane, left)| *left = words.lane(lane));
-            w[..5].copy_from_slice(&state);
-            w[5] = _mm512_set1_epi32(MARK.cast_signed());
-            w[15] = _mm512_set1_epi32(OUTER_BITS);
-            state = outer;
+            live = lanes.load_rest(row, &mut w);
         }
-        compress(&mut state, &mut w, live);
+        compress::<false>(&mut state, &mut w, live);
     }
+    if !left.is_empty() {
+        let words = columns(state);
+        left.iter_mut().enumerate().for_each(|(lane, left)| *left = words.lane(lane));
+    }
+    let mut w = [_mm512_setzero_si512(); LANES];
+    w[..5].copy_from_slice(&state);
+    w[5] = _mm512_set1_epi32(MARK.cast_signed());
+    w[15] = _mm512_set1_epi32(OUTER_BITS);
+    state = outer;
+    compress::<true>(&mut state, &mut w, !0);
     let [a, b, c, d, e] = state;
     let digests = columns([swapped(a), swapped(b), swapped(c), swapped(d), swapped(e)]);
     for (lane, &place) in order.places()[group].iter().enumerate().skip(left.len()) {
-        let octets = tags[usize::from(place)].as_chunks_mut().0;
-        octets.iter_mut().zip(digests.lane(lane)).for_each(|(o, word)| *o = word.to_ne_bytes());
+        digests.copy_lane(lane, &mut tags[usize::from(place)]);
     }
 }
 
@@ -89,24 +88,10 @@ pub(super) fn hmac(
 struct Lanes<'a> {
     jobs: [&'a HmacJob<'a>; LANES],
     ends: [End; LANES],
-}
-
-/// Length of a message in the low half, with [`End::SUFFIXED`] if it has a suffix, which is in the high
-/// half as it lies in memory. Messages that are ordered are much shorter than the flag is.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct End(u64);
-
-impl End {
-    const SUFFIXED: u32 = 1 << 31;
-
-    fn of(job: &HmacJob<'_>) -> Self {
-        let (suffix, flag) = match job.suffix {
-            Some(suffix) => (u32::from_le_bytes(suffix), Self::SUFFIXED),
-            None => (0, 0),
-        };
-        Self(u64::from(suffix) << 32 | u64::from(flag) | job.message.len() as u64)
-    }
+    /// Whether all have one key.
+    one_key: bool,
+    /// Whether all ends are the same.
+    alike: bool,
 }
 
 impl<'a> Lanes<'a> {
@@ -114,13 +99,35 @@ impl<'a> Lanes<'a> {
     #[inline(never)]
     fn of(order: &Order<'a>, turn: usize) -> Self {
         let jobs: [&HmacJob<'_>; LANES] = order.window(turn);
-        Self { jobs, ends: jobs.map(End::of) }
+        if order.alike() {
+            return Self { jobs, ends: [End::of(jobs[0]); LANES], one_key: true, alike: true };
+        }
+        let ends = jobs.map(End::of);
+        let (mut one_key, mut alike) = (true, true);
+        for (job, end) in jobs.iter().zip(&ends) {
+            one_key &= ptr::eq(job.key, jobs[0].key);
+            alike &= *end == ends[0];
+        }
+        Self { jobs, ends, one_key, alike }
+    }
+
+    /// Blocks that every message has whole.
+    fn whole(&self) -> usize {
+        let shortest = match self.alike {
+            true => self.ends[0].length(),
+            false => self.ends.iter().map(End::length).min().unwrap_or_default(),
+        };
+        shortest / BLOCK
     }
 
     /// Inner and outer states of the keys.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn states(&self) -> ([__m512i; 5], [__m512i; 5]) {
+        if self.one_key {
+            let HmacKey { inner, outer, .. } = self.jobs[0].key;
+            return (everywhere(inner), everywhere(outer));
+        }
         let mut rows = [_mm512_setzero_si512(); LANES];
         for (row, job) in rows.iter_mut().zip(&self.jobs) {
             // SAFETY: a key is 64 octets, aligned to them.
@@ -147,101 +154,61 @@ impl<'a> Lanes<'a> {
         rows
     }
 
-    /// What each message has of the block of number `row`, in message words, and zeros behind it.
+    /// The block of number `row` of each message, of which none has it whole, all end alike, and so
+    /// what is behind them is the same: it fills what the loads leave out.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw")]
-    fn load_rest(&self, row: usize) -> [__m512i; LANES] {
-        let mut octets = [0; LANES];
-        for (octets, job) in octets.iter_mut().zip(self.jobs) {
-            let left = job.message.len().saturating_sub(BLOCK * row).min(BLOCK);
-            *octets = u64::MAX.checked_shr((BLOCK - left) as u32).unwrap_or(0);
-        }
+    #[target_feature(enable = "avx512f,avx512bw,bmi2")]
+    fn load_alike(&self, row: usize) -> [__m512i; LANES] {
+        let length = self.ends[0].length();
+        let behind = behind(self.ends[0], row);
+        let octets = _bzhi_u64(u64::MAX, length.saturating_sub(BLOCK * row).min(BLOCK) as u32);
         let mut rows = [_mm512_setzero_si512(); LANES];
-        for lane in 0..LANES {
-            let from = self.jobs[lane].message.as_ptr().wrapping_add(BLOCK * row);
-            // SAFETY: only as many octets are read as the message has left.
-            rows[lane] = swapped(unsafe { _mm512_maskz_loadu_epi8(octets[lane], from.cast()) });
+        for (words, job) in rows.iter_mut().zip(&self.jobs) {
+            let from = job.message.as_ptr().wrapping_add(BLOCK * row).cast();
+            // SAFETY: only as many octets are read as each message has left.
+            *words = swapped(unsafe { _mm512_mask_loadu_epi8(behind, octets, from) });
         }
         rows
     }
-}
 
-/// Where each lane ends and what stands there.
-struct Ends {
-    length: __m512i,
-    /// Number of the message word that has the first octet behind the message.
-    word: __m512i,
-    /// What is behind the message, as it lies in that word and in the next.
-    behind: [__m512i; 2],
-    /// Number of the last block.
-    last: __m512i,
-    /// Length of what the inner hash covers.
-    bits: __m512i,
-}
-
-impl Ends {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw")]
-    fn of(ends: &[End; LANES]) -> Self {
-        let from: *const __m512i = ends.as_ptr().cast();
-        // SAFETY: an end is 8 octets, and sixteen of them are twice 64.
-        let [low, high] = unsafe { [_mm512_loadu_si512(from), _mm512_loadu_si512(from.add(1))] };
-        let even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-        let odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-        let flagged = _mm512_permutex2var_epi32(low, even, high);
-        let suffix = swapped(_mm512_permutex2var_epi32(low, odd, high));
-        let flag = _mm512_set1_epi32(End::SUFFIXED.cast_signed());
-        let suffixed = _mm512_test_epi32_mask(flagged, flag);
-        let length = _mm512_andnot_si512(flag, flagged);
-        let mark = _mm512_set1_epi32(MARK.cast_signed());
-        let first = _mm512_mask_mov_epi32(mark, suffixed, suffix);
-        let second = _mm512_maskz_mov_epi32(suffixed, mark);
-        let shift = _mm512_slli_epi32::<3>(_mm512_and_si512(length, _mm512_set1_epi32(3)));
-        let back = _mm512_sub_epi32(_mm512_set1_epi32(32), shift);
-        let four = _mm512_set1_epi32(4);
-        let hashed = _mm512_mask_add_epi32(length, suffixed, length, four);
-        let key = _mm512_set1_epi32(BLOCK as i32);
-        Self {
-            length,
-            word: _mm512_srli_epi32::<2>(length),
-            behind: [
-                _mm512_srlv_epi32(first, shift),
-                _mm512_or_si512(_mm512_sllv_epi32(first, back), _mm512_srlv_epi32(second, shift)),
-            ],
-            last: _mm512_srli_epi32::<6>(_mm512_add_epi32(hashed, _mm512_set1_epi32(8))),
-            bits: _mm512_slli_epi32::<3>(_mm512_add_epi32(hashed, key)),
+    /// The block of number `row` of each message, wherever each ends, in columns; returns the lanes
+    /// that have that block.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,bmi2")]
+    fn load_rest(&self, row: usize, w: &mut [__m512i; LANES]) -> __mmask16 {
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        for (words, job) in rows.iter_mut().zip(&self.jobs) {
+            let left = job.message.len().saturating_sub(BLOCK * row).min(BLOCK);
+            let octets = _bzhi_u64(u64::MAX, left as u32);
+            let from = job.message.as_ptr().wrapping_add(BLOCK * row).cast();
+            // SAFETY: only as many octets are read as the message has left.
+            *words = swapped(unsafe { _mm512_maskz_loadu_epi8(octets, from) });
         }
-    }
-
-    /// Blocks that every message has whole.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn whole(&self) -> usize {
-        _mm512_reduce_min_epu32(self.length) as usize / BLOCK
-    }
-
-    /// Puts suffix and padding into the block of number `row`; returns the lanes that have that block.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn pad(&self, w: &mut [__m512i; LANES], row: i32) -> __mmask16 {
-        let word = _mm512_sub_epi32(self.word, _mm512_set1_epi32(16 * row));
-        let mut before = _mm512_cmpeq_epi32_mask(word, _mm512_set1_epi32(-1));
-        for (i, w) in w.iter_mut().enumerate() {
-            let here = _mm512_cmpeq_epi32_mask(word, _mm512_set1_epi32(i as i32));
-            *w = _mm512_mask_or_epi32(*w, here, *w, self.behind[0]);
-            *w = _mm512_mask_or_epi32(*w, before, *w, self.behind[1]);
-            before = here;
-        }
-        let row = _mm512_set1_epi32(row);
-        w[15] = _mm512_mask_mov_epi32(w[15], _mm512_cmpeq_epi32_mask(self.last, row), self.bits);
-        _mm512_cmple_epi32_mask(row, self.last)
+        *w = transposed(rows);
+        Ends::of(&self.ends).pad(w, row as i32)
     }
 }
 
-/// One block of each lane; lanes that are not `live` keep their state.
+/// One state in all lanes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn compress(state: &mut [__m512i; 5], w: &mut [__m512i; LANES], live: __mmask16) {
+fn everywhere(state: &[u32; 5]) -> [__m512i; 5] {
+    let mut lanes = [_mm512_setzero_si512(); 5];
+    for (lanes, word) in lanes.iter_mut().zip(state) {
+        *lanes = _mm512_set1_epi32(word.cast_signed());
+    }
+    lanes
+}
+
+/// One block of each lane; lanes that are not `live` keep their state. The `OUTER` block has code of its
+/// own, in which most message words are constants.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn compress<const OUTER: bool>(
+    state: &mut [__m512i; 5],
+    w: &mut [__m512i; LANES],
+    live: __mmask16,
+) {
     let mut s = *state;
     macro_rules! rounds {
         ($function:ident, $constant:literal: $($t:literal)*) => { $(
@@ -321,7 +288,7 @@ fn interleaved([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
 /// Reverses the octets of each word.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn swapped(words: __m512i) -> __m512i {
+pub(super) fn swapped(words: __m512i) -> __m512i {
     let reverse = _mm512_set4_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203);
     _mm512_shuffle_epi8(words, reverse)
 }
@@ -350,6 +317,15 @@ impl Columns {
         let quad = &self.0[lane % 4].0[lane / 4 * 4..][..4];
         [quad[0], quad[1], quad[2], quad[3], self.0[4].0[lane]]
     }
+
+    /// The same into `octets`, as it lies in memory.
+    #[inline(always)]
+    fn copy_lane(&self, lane: usize, octets: &mut [u8; TAG]) {
+        let (words, last) = octets.as_chunks_mut().0.split_at_mut(4);
+        let quad = &self.0[lane % 4].0[lane / 4 * 4..][..4];
+        words.iter_mut().zip(quad).for_each(|(octets, word)| *octets = word.to_ne_bytes());
+        last[0] = self.0[4].0[lane].to_ne_bytes();
+    }
 }
 
 #[inline]
@@ -364,7 +340,7 @@ fn columns([a, b, c, d, e]: [__m512i; 5]) -> Columns {
 }
 
 /// The first octet behind what is hashed, in the top of its word.
-const MARK: u32 = 0x8000_0000;
+pub(super) const MARK: u32 = 0x8000_0000;
 
 /// Rounds that the message schedule is ahead of the working variables, so that it fills their waits.
 const AHEAD: usize = 8;

@@ -15,19 +15,20 @@
 
 use std::{
     arch::x86_64::{
-        __m256i, _mm_loadu_si128, _mm256_castsi128_si256, _mm256_cmpgt_epi32,
-        _mm256_inserti128_si256, _mm256_load_si256, _mm256_set_epi32, _mm256_set1_epi32,
-        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_store_si256, _mm256_unpackhi_epi32,
-        _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
+        __m128i, __m256i, _mm_loadu_si128, _mm256_broadcastsi128_si256, _mm256_castsi128_si256,
+        _mm256_cmpgt_epi32, _mm256_inserti128_si256, _mm256_load_si256, _mm256_or_si256,
+        _mm256_set_epi32, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8,
+        _mm256_shuffle_epi32, _mm256_store_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+        _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
     },
     ops::Range,
     ptr,
 };
 
 use super::{
-    hmac::{HmacJob, OUTER_BITS, TAG},
+    hmac::{BLOCK, HmacJob, OUTER_BITS, TAG},
     hmac_order::Order,
-    sha1_tail::{Blocks, Tail},
+    sha1_tail::{Blocks, PIECE, Tail, behind, control, shifted},
 };
 
 /// Messages in a pass.
@@ -53,6 +54,12 @@ pub(super) unsafe fn hmac(
     tags: &mut [[u8; TAG]],
 ) {
     let jobs: [&HmacJob<'_>; LANES] = order.window(group.start);
+    let places = &order.places()[group];
+    if order.alike() && resumed.is_none() && jobs[0].message.len() >= PIECE {
+        // SAFETY: as the caller says; all jobs have the key and the end of the first.
+        unsafe { hmac_alike(compress, jobs, places, tags) }
+        return;
+    }
     let mut tails = [Tail::empty(); LANES];
     let mut blocks = [Blocks::NONE; LANES];
     let mut count = Words([0; LANES]);
@@ -86,14 +93,109 @@ pub(super) unsafe fn hmac(
         unsafe { compress(&mut state, &mut w, live) };
     }
 
+    // SAFETY: as the caller says.
+    unsafe { finish(compress, state, outer, places, tags) }
+}
+
+/// The same for jobs under one key whose messages have one length, of a [`PIECE`] at least, and one
+/// suffix: what follows the messages is the same in all lanes, and needs no [`Tail`].
+///
+/// # Safety
+///
+/// The processor has what `compress` needs, and the jobs are so.
+#[target_feature(enable = "avx2")]
+unsafe fn hmac_alike(
+    compress: Compress,
+    jobs: [&HmacJob<'_>; LANES],
+    places: &[u8],
+    tags: &mut [[u8; TAG]],
+) {
+    let mut state = [_mm256_setzero_si256(); 5];
+    let mut outer = state;
+    for i in 0..5 {
+        state[i] = _mm256_set1_epi32(jobs[0].key.inner[i].cast_signed());
+        outer[i] = _mm256_set1_epi32(jobs[0].key.outer[i].cast_signed());
+    }
+    let (behind, hashed) = behind(jobs[0]);
+    let blocks = jobs[0].blocks();
+    for row in 0..blocks {
+        let mut w = [_mm256_setzero_si256(); 16];
+        for (i, words) in w.as_chunks_mut().0.iter_mut().enumerate() {
+            // SAFETY: as the caller says.
+            *words = unsafe { words_alike(&jobs, behind, BLOCK * row + PIECE * i) };
+        }
+        if row + 1 == blocks {
+            w[15] = _mm256_set1_epi32(8 * (BLOCK + hashed) as i32);
+        }
+        // SAFETY: as the caller says.
+        unsafe { compress(&mut state, &mut w, _mm256_set1_epi32(-1)) };
+    }
+    // SAFETY: as the caller says.
+    unsafe { finish(compress, state, outer, places, tags) }
+}
+
+/// Four message words of each lane, of the piece at `offset`.
+///
+/// # Safety
+///
+/// The messages have one length, of a [`PIECE`] at least.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn words_alike(
+    jobs: &[&HmacJob<'_>; LANES],
+    behind: __m128i,
+    offset: usize,
+) -> [__m256i; 4] {
+    let length = jobs[0].message.len();
+    let left = length.saturating_sub(offset);
+    let behind = shifted(behind, (offset + PIECE).saturating_sub(length).min(2 * PIECE));
+    let behind = swapped(_mm256_broadcastsi128_si256(behind));
+    if left == 0 {
+        return [
+            _mm256_shuffle_epi32::<0x00>(behind),
+            _mm256_shuffle_epi32::<0x55>(behind),
+            _mm256_shuffle_epi32::<0xaa>(behind),
+            _mm256_shuffle_epi32::<0xff>(behind),
+        ];
+    }
+    let from = jobs.map(|job| job.message.as_ptr().wrapping_add(offset.min(length - PIECE)));
+    let mut pairs = [_mm256_setzero_si256(); 4];
+    for lane in 0..4 {
+        // SAFETY: 16 octets of each message.
+        pairs[lane] = swapped(unsafe { pair(from[lane], from[lane + 4]) });
+    }
+    if left < PIECE {
+        // The octets of the piece before go, and what is behind the message comes.
+        let control = _mm256_broadcastsi128_si256(control(2 * PIECE - left));
+        for pair in &mut pairs {
+            let octets = _mm256_shuffle_epi8(swapped(*pair), control);
+            *pair = _mm256_or_si256(swapped(octets), behind);
+        }
+    }
+    interleaved(pairs)
+}
+
+/// Hashes the digests of the inner hash, and writes the MACs.
+///
+/// # Safety
+///
+/// The processor has what `compress` needs.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn finish(
+    compress: Compress,
+    inner: [__m256i; 5],
+    mut outer: [__m256i; 5],
+    places: &[u8],
+    tags: &mut [[u8; TAG]],
+) {
     let mut w = [_mm256_setzero_si256(); 16];
-    w[..5].copy_from_slice(&state);
+    w[..5].copy_from_slice(&inner);
     w[5] = _mm256_set1_epi32(0x8000_0000_u32.cast_signed());
     w[15] = _mm256_set1_epi32(OUTER_BITS);
-    state = outer;
     // SAFETY: as the caller says.
-    unsafe { compress(&mut state, &mut w, _mm256_set1_epi32(-1)) };
-    store(state, &order.places()[group], tags);
+    unsafe { compress(&mut outer, &mut w, _mm256_set1_epi32(-1)) };
+    store(outer, places, tags);
 }
 
 /// Sixteen words from each of `from`, word by word.
@@ -110,17 +212,24 @@ unsafe fn columns(from: [*const u8; LANES]) -> [__m256i; 16] {
         let mut pairs = [zero; 4];
         for lane in 0..4 {
             // SAFETY: 16 octets of the 64.
-            let [low, high] = unsafe {
-                [
-                    _mm_loadu_si128(from[lane].add(16 * i).cast()),
-                    _mm_loadu_si128(from[lane + 4].add(16 * i).cast()),
-                ]
-            };
-            pairs[lane] = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high);
+            pairs[lane] = unsafe { pair(from[lane].add(16 * i), from[lane + 4].add(16 * i)) };
         }
         *columns = interleaved(pairs);
     }
     columns
+}
+
+/// A piece from each of two places.
+///
+/// # Safety
+///
+/// There are 16 octets at each.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn pair(low: *const u8, high: *const u8) -> __m256i {
+    // SAFETY: as the caller says.
+    let [low, high] = unsafe { [_mm_loadu_si128(low.cast()), _mm_loadu_si128(high.cast())] };
+    _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
 }
 
 /// Transposes the four by four words in each 128-bit half of the four.

@@ -58,11 +58,7 @@ impl Tail {
                 short.as_ptr_range().end
             }
         };
-        let (behind, hashed) = match job.suffix {
-            Some(suffix) => (0x80 << 32 | i64::from(u32::from_le_bytes(suffix)), length + 4),
-            None => (0x80, length),
-        };
-        let behind = _mm_set_epi64x(0, behind);
+        let (behind, hashed) = behind(job);
         let bits = 8 * (BLOCK + hashed) as u64;
         let bits = _mm_set_epi64x(bits.swap_bytes().cast_signed(), 0);
         // SAFETY: the message ends at `end`, or so does its copy to the end of 16 octets.
@@ -133,17 +129,36 @@ impl Blocks {
     }
 }
 
+/// Suffix and mark of a message, and how many octets the inner hash covers behind the key's block.
+#[inline]
+#[target_feature(enable = "sse4.1,ssse3")]
+pub(super) fn behind(job: &HmacJob<'_>) -> (__m128i, usize) {
+    let length = job.message.len();
+    let (behind, hashed) = match job.suffix {
+        Some(suffix) => (0x80 << 32 | i64::from(u32::from_le_bytes(suffix)), length + 4),
+        None => (0x80, length),
+    };
+    (_mm_set_epi64x(0, behind), hashed)
+}
+
 /// Octet `i` of the result is octet `i + from - 16` of the input, or zero where there is none.
 #[inline]
 #[target_feature(enable = "sse4.1,ssse3")]
-fn shifted(octets: __m128i, from: usize) -> __m128i {
+pub(super) fn shifted(octets: __m128i, from: usize) -> __m128i {
+    _mm_shuffle_epi8(octets, control(from))
+}
+
+/// What shifts so when octets are shuffled by it.
+#[inline]
+#[target_feature(enable = "sse4.1,ssse3")]
+pub(super) fn control(from: usize) -> __m128i {
     let control = &CONTROLS[from..][..PIECE];
     // SAFETY: `control` has 16 octets.
-    _mm_shuffle_epi8(octets, unsafe { _mm_loadu_si128(control.as_ptr().cast()) })
+    unsafe { _mm_loadu_si128(control.as_ptr().cast()) }
 }
 
 /// Octets in a 128-bit register.
-const PIECE: usize = 16;
+pub(super) const PIECE: usize = 16;
 
 /// Shuffle controls, one from each place on; an octet with the top bit set makes a zero.
 static CONTROLS: [u8; 3 * PIECE] = {
