@@ -3,10 +3,7 @@
 //! Counter blocks are kept with their counting word as a little-endian number in each lane, so that
 //! one addition counts four blocks.
 
-use std::{
-    arch::{asm, x86_64::*},
-    mem::MaybeUninit,
-};
+use std::arch::{asm, x86_64::*};
 
 use super::aes_schedule::Schedule;
 
@@ -98,16 +95,4 @@ pub(super) fn first_octets(count: usize) -> u64 {
 pub(super) fn pin(value: &mut __m512i) {
     // SAFETY: the template is a comment; no instruction is emitted.
     unsafe { asm!("/* {0} */", inout(zmm_reg) * value, options(nomem, nostack, preserves_flags)) }
-}
-
-/// Has the stack frame of the function it is called from aligned to 64 octets.
-///
-/// What does not fit in 32 registers is kept there. The compiler decides too late for registers of 512
-/// bits to align a frame for them; stores across two cache lines do not forward to the loads that
-/// follow, 5 ns each time.
-#[inline]
-pub(super) fn align_frame() {
-    let line = MaybeUninit::<__m512i>::uninit();
-    // SAFETY: the template is a comment; the pointer is not used.
-    unsafe { asm!("/* {0} */", in(reg) line.as_ptr(), options(nostack, preserves_flags)) }
 }

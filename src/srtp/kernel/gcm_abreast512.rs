@@ -12,10 +12,11 @@ use std::arch::x86_64::*;
 
 use super::{
     aes_schedule::Schedule,
-    aes_vaes::{align_frame, broadcast_keys, encrypt_beside, first_octets, in_octet_order},
+    aes_vaes::{broadcast_keys, encrypt_beside, first_octets, in_octet_order},
     cipher::GcmJob,
     gcm_hash512::{Sum, counter, in_lanes, lengths, reversed, short},
     gcm_powers::HashPowers,
+    memory::align_frame,
 };
 
 /// Whether four packets can go abreast: one key, 1 to 16 blocks of text each, and as many; at most one

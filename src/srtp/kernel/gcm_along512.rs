@@ -12,13 +12,12 @@ use std::{arch::x86_64::*, marker::PhantomData};
 
 use super::{
     aes_schedule::Schedule,
-    aes_vaes::{
-        align_frame, broadcast_keys, count, encrypt, encrypt_beside, first_octets, in_octet_order,
-    },
+    aes_vaes::{broadcast_keys, count, encrypt, encrypt_beside, first_octets, in_octet_order},
     cipher::GcmJob,
     gcm_hash128::associated,
     gcm_hash512::{Sum, counter, lengths, reversed, short},
     gcm_powers::HashPowers,
+    memory::align_frame,
 };
 
 /// Opens or seals packets under one key; `ok` tells which tags are right.

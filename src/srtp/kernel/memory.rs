@@ -35,3 +35,20 @@ pub(crate) fn joined(left: u64, right: u64) -> [u8; 16] {
         octets
     }
 }
+
+/// Has the stack frame of the function it is called from aligned to 64 octets.
+///
+/// What does not fit in the registers of a kernel is kept there. The compiler decides too late for wide
+/// registers to align a frame for them; stores across two cache lines do not forward to the loads that
+/// follow, 5 ns each time.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(super) fn align_frame() {
+    use std::{
+        arch::{asm, x86_64::__m512i},
+        mem::MaybeUninit,
+    };
+    let line = MaybeUninit::<__m512i>::uninit();
+    // SAFETY: the template is a comment; the pointer is not used.
+    unsafe { asm!("/* {0} */", in(reg) line.as_ptr(), options(nostack, preserves_flags)) }
+}

@@ -15,9 +15,12 @@ use std::arch::{
     },
 };
 
+use super::memory::align_frame;
+
 /// One block of each lane; lanes whose mask in `live` is zero keep their state.
 #[target_feature(enable = "avx2")]
 pub(super) fn compress(state: &mut [__m256i; 5], w: &mut [__m256i; 16], live: __m256i) {
+    align_frame();
     let mut s = *state;
     macro_rules! rounds {
         ($function:ident, $constant:literal: $($t:literal)*) => { $(
