@@ -56,7 +56,11 @@ impl Client {
     }
 
     pub(crate) fn named(name: &str, limits: &Limits) -> Self {
-        let mut receiver = Receiver::new(limits, PlaneLimits::default());
+        Self::with_limits(name, limits, PlaneLimits::default())
+    }
+
+    pub(crate) fn with_limits(name: &str, limits: &Limits, plane: PlaneLimits) -> Self {
+        let mut receiver = Receiver::new(limits, plane);
         receiver.insert_muk(muk_id(name), muk(name)).unwrap();
         let (group, ports) = add_group(&mut receiver, 17);
         Self {
