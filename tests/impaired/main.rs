@@ -95,13 +95,16 @@ fn schedule() -> impl Strategy<Value = Vec<Act>> {
     vec(act, 1..24)
 }
 
+/// SSRC and index of packets, in the order of their delivery.
+type Heard = Vec<(u32, u64)>;
+
 /// Runs a session to its end; returns what was delivered and what the oracle says.
 fn run(
     session: &mut Session,
     bounds: Bounds,
     poll: Duration,
     schedule: &[Act],
-) -> (Vec<(u32, u64)>, Vec<(u32, u64)>) {
+) -> (Heard, Heard) {
     let mut limits = Limits::default();
     limits.held_packets = bounds.held_packets;
     limits.held_packets_per_group = bounds.held_packets;
