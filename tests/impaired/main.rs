@@ -99,12 +99,7 @@ fn schedule() -> impl Strategy<Value = Vec<Act>> {
 type Heard = Vec<(u32, u64)>;
 
 /// Runs a session to its end; returns what was delivered and what the oracle says.
-fn run(
-    session: &mut Session,
-    bounds: Bounds,
-    poll: Duration,
-    schedule: &[Act],
-) -> (Heard, Heard) {
+fn run(session: &mut Session, bounds: Bounds, poll: Duration, schedule: &[Act]) -> (Heard, Heard) {
     let mut limits = Limits::default();
     limits.held_packets = bounds.held_packets;
     limits.held_packets_per_group = bounds.held_packets;

@@ -3,12 +3,13 @@
 mod contender;
 mod feed;
 mod measure;
+mod receive;
 mod report;
 mod scenario;
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use contender::{Contender, Ours, Rival};
 use feed::{CAN_FLUSH, FIRST_SSRC, Feed};
 use mcast_srtp::srtp::Backend;
@@ -22,8 +23,10 @@ use scenario::{Payload, Scenario};
 ///
 /// Without options that choose lines, the table of the project's targets is measured.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLE)]
+#[command(version, after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Suites by their SDP names
     #[arg(long, value_delimiter = ',', value_parser = suite)]
     suite: Vec<Suite>,
@@ -59,8 +62,17 @@ struct Arguments {
     json: bool,
 }
 
+#[derive(Subcommand)]
+enum What {
+    Receive(receive::ReceiveArgs),
+    /// A receiver that `receive` starts
+    #[command(hide = true)]
+    Receiver(receive::ReceiverArgs),
+}
+
 const EXAMPLE: &str = "Examples:
   cargo run --release -p compare
+  cargo run --release -p compare -- receive
   cargo run --release -p compare -- --suite AEAD_AES_128_GCM --payload 32,mix --batch 1,64 --json
   LIBSRTP=$(tools/compare/libsrtp-openssl.sh) cargo run --release -p compare -- --rival libsrtp
 
@@ -68,12 +80,21 @@ Exit status: 0 measured, 1 a contender did not open a packet to the right octets
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match &arguments.what {
+        Some(What::Receive(args)) => return conclude(receive::run(args)),
+        Some(What::Receiver(args)) => return conclude(receive::receiver(args)),
+        None => {}
+    }
     let scenarios = scenarios(&arguments);
     if !CAN_FLUSH && scenarios.iter().any(|s| s.cold) {
         eprintln!("compare: cold packets need x86-64, whose caches can be flushed");
         return ExitCode::from(2);
     }
-    match run(&arguments, scenarios) {
+    conclude(run(&arguments, scenarios))
+}
+
+fn conclude(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compare: {error}");

@@ -155,7 +155,7 @@ fn clock_overhead() -> Duration {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
         Self { min: at(0), median: at(values.len() / 2), max: at(values.len().saturating_sub(1)) }
