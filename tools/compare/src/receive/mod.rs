@@ -42,7 +42,7 @@ pub(crate) struct ReceiveArgs {
     #[arg(long, default_value_t = 5, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
     rounds: usize,
     /// Packets of the rows `million` and `rekey`, in thousands
-    #[arg(long, default_value_t = 1000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(100..=10_000))]
+    #[arg(long, default_value_t = 1000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(200..=10_000))]
     thousands: usize,
     /// Print one JSON object at the end instead of the table
     #[arg(long)]

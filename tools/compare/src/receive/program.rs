@@ -91,7 +91,9 @@ impl Who {
                 command.args(["-localaddr", &RECEIVER.to_string()]);
                 command.args(["-buffer_size", &BUFFER.to_string(), "-i"]).arg(description);
                 match to {
-                    Some(path) => command.args(["-c", "copy", "-f", "data"]).arg(path),
+                    Some(path) => {
+                        command.args(["-c", "copy", "-flush_packets", "1", "-f", "mulaw"]).arg(path)
+                    }
                     None => command.args(["-c", "copy", "-f", "null", "-"]),
                 };
             }
@@ -132,7 +134,7 @@ impl Who {
         running.wait_until_drained()?;
         thread::sleep(Duration::from_millis(300));
         drop(running);
-        let got = fs::read(&path).map_err(|e| e.to_string())?;
+        let got = fs::read(&path).map_err(|e| format!("{} wrote nothing: {e}", self.name()))?;
         let _ = fs::remove_file(&path);
         let header = if self == Self::GStreamer { 0 } else { 12 };
         let expected: Vec<u8> =
@@ -204,6 +206,9 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if self.who == Who::FFmpeg {
+            let _ = fs::remove_file(scratch(DESCRIPTION));
+        }
     }
 }
 
@@ -230,10 +235,13 @@ fn session_description() -> Result<PathBuf, String> {
          m=audio {} RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{inline}\r\n",
         MEDIA.port()
     );
-    let path = scratch("sdp");
+    let path = scratch(DESCRIPTION);
     fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path)
 }
+
+/// FFmpeg's session description.
+const DESCRIPTION: &str = "sdp";
 
 /// A file of this run.
 fn scratch(name: &str) -> PathBuf {
