@@ -28,7 +28,8 @@ fn every_receiver_gets_the_stream_and_nothing_is_lost_at_an_easy_pace() {
     if !possible() {
         return;
     }
-    let output = compare("receive --row saturated,rekey --rounds 1 --thousands 200 --json").output();
+    let output =
+        compare("receive --row saturated,rekey --rounds 1 --thousands 200 --json").output();
     let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");
     let table: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -6,6 +6,7 @@
 //!      protected datagrams, made before         its CPU time and drops, read from /proc
 //! ```
 
+mod bare;
 mod namespace;
 mod own;
 mod program;

@@ -1,14 +1,9 @@
 //! Receivers of our own, each a process: `compare receiver KIND`. Not for people: `compare receive`
 //! starts it.
 
-#![expect(unsafe_code, reason = "the bare loop is recvmmsg and nothing else")]
-
 use std::{
     io::{self, Read},
-    mem,
     net::UdpSocket,
-    os::fd::AsRawFd,
-    ptr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -27,7 +22,7 @@ use mcast_srtp::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{BUFFER, GROUP, MEDIA, MSK, MTK, RECEIVER, stream::ISSUER};
+use super::{BUFFER, GROUP, MEDIA, MSK, MTK, RECEIVER, bare::Bare, stream::ISSUER};
 
 /// What a receiver does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -36,7 +31,7 @@ pub(crate) enum Kind {
     Gateway,
     /// The sockets, poller and arena of the gateway, without lane and keys.
     Sockets,
-    /// poll and recvmmsg of 64.
+    /// Waiting and recvmmsg of 64.
     Bare,
 }
 
@@ -65,8 +60,8 @@ pub(crate) fn receiver(args: &ReceiverArgs) -> Result<(), String> {
     let wait = Duration::from_micros(args.wait);
     let seen = match args.kind {
         Kind::Gateway => gateway(wait),
-        Kind::Sockets => looping(sockets, wait),
-        Kind::Bare => looping(bare, wait),
+        Kind::Sockets => sockets(wait),
+        Kind::Bare => bare(wait),
     }?;
     println!("{}", serde_json::to_string(&seen).map_err(|e| e.to_string())?);
     Ok(())
@@ -135,10 +130,26 @@ fn gateway(wait: Duration) -> Result<Seen, String> {
     })
 }
 
-/// Runs a loop over one joined socket on a thread of its own.
-fn looping(
-    body: fn(&UdpSocket, Duration, &AtomicBool) -> io::Result<Seen>,
+/// The sockets of the gateway as a lane drains them, but the datagrams are only counted.
+fn sockets(wait: Duration) -> Result<Seen, String> {
+    let mut arena = Arena::default();
+    drain_until_end(wait, move |socket| {
+        let count = arena.receive(socket)?;
+        Ok((count, arena.datagrams().map(|datagram| datagram.bytes.len() as u64).sum()))
+    })
+}
+
+/// The same with nothing but the system calls.
+fn bare(wait: Duration) -> Result<Seen, String> {
+    let mut bare = Bare::new();
+    drain_until_end(wait, move |socket| bare.receive(socket))
+}
+
+/// Takes what one joined socket receives until the standard input ends. `receive` tells datagrams and
+/// octets of a batch.
+fn drain_until_end(
     wait: Duration,
+    receive: impl FnMut(&UdpSocket) -> io::Result<(usize, u64)>,
 ) -> Result<Seen, String> {
     let spec = SocketSpec::new(GROUP, MEDIA.port());
     let options = ReceiveOptions::default().with_buffer(BUFFER);
@@ -146,82 +157,32 @@ fn looping(
         .map_err(|e| e.to_string())?;
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let lane = scope.spawn(|| body(socket.udp(), wait, &stop));
-        end_of_input();
-        stop.store(true, Ordering::Relaxed);
-        let seen = lane.join().map_err(|_| "the loop panicked".to_owned())?;
-        seen.map_err(|e| e.to_string())
+        scope.spawn(|| {
+            end_of_input();
+            stop.store(true, Ordering::Relaxed);
+        });
+        drain(socket.udp(), wait, &stop, receive).map_err(|e| e.to_string())
     })
 }
 
-/// As a lane does it.
-fn sockets(socket: &UdpSocket, wait: Duration, stop: &AtomicBool) -> io::Result<Seen> {
-    let (mut arena, mut poller, mut seen) = (Arena::default(), Poller::new()?, Seen::default());
+/// Waits, takes batches until one is short, and waits again as a lane does.
+fn drain(
+    socket: &UdpSocket,
+    wait: Duration,
+    stop: &AtomicBool,
+    mut receive: impl FnMut(&UdpSocket) -> io::Result<(usize, u64)>,
+) -> io::Result<Seen> {
+    let (mut poller, mut seen) = (Poller::new()?, Seen::default());
     poller.add(socket, 0)?;
     while !stop.load(Ordering::Relaxed) {
         if poller.wait(Some(IDLE))?.is_empty() {
             continue;
         }
         for _ in 0..BATCHES_IN_TURN {
-            let count = arena.receive(socket)?;
-            for datagram in arena.datagrams() {
-                seen.packets += 1;
-                seen.octets += datagram.bytes.len() as u64;
-            }
-            if count < BATCH {
-                break;
-            }
-        }
-        if !wait.is_zero() {
-            thread::sleep(wait);
-        }
-    }
-    Ok(seen)
-}
-
-/// The least that receives: no addresses, no layout, nothing looked at but lengths.
-fn bare(socket: &UdpSocket, wait: Duration, stop: &AtomicBool) -> io::Result<Seen> {
-    let mut slots = vec![[0_u8; 2048]; BATCH];
-    let mut parts: Vec<libc::iovec> = slots
-        .iter_mut()
-        .map(|slot| libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() })
-        .collect();
-    let mut headers: Vec<libc::mmsghdr> = parts
-        .iter_mut()
-        .map(|part| {
-            // SAFETY: all zeros is a header without address, buffers and control data.
-            let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
-            header.msg_hdr.msg_iov = part;
-            header.msg_hdr.msg_iovlen = 1;
-            header
-        })
-        .collect();
-    let fd = socket.as_raw_fd();
-    let mut seen = Seen::default();
-    while !stop.load(Ordering::Relaxed) {
-        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // SAFETY: one descriptor, as the count says. 100 ms.
-        if unsafe { libc::poll(&raw mut poll, 1, IDLE.as_millis() as libc::c_int) } <= 0 {
-            continue;
-        }
-        for _ in 0..BATCHES_IN_TURN {
-            // SAFETY: each header points to one buffer, and all live as long as this function.
-            let count = unsafe {
-                libc::recvmmsg(
-                    fd,
-                    headers.as_mut_ptr(),
-                    BATCH as libc::c_uint, // 64
-                    libc::MSG_DONTWAIT,
-                    ptr::null_mut(),
-                )
-            };
-            // Nothing there is -1 here.
-            let count = usize::try_from(count).unwrap_or(0);
-            for header in &headers[..count] {
-                seen.packets += 1;
-                seen.octets += u64::from(header.msg_len);
-            }
-            if count < BATCH {
+            let (count, octets) = receive(socket)?;
+            seen.packets += count as u64;
+            seen.octets += octets;
+            if count < Bare::BATCH {
                 break;
             }
         }
@@ -234,5 +195,4 @@ fn bare(socket: &UdpSocket, wait: Duration, stop: &AtomicBool) -> io::Result<See
 
 /// As in a lane.
 const BATCHES_IN_TURN: usize = 16;
-const BATCH: usize = 64;
 const IDLE: Duration = Duration::from_millis(100);
