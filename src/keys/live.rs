@@ -82,10 +82,11 @@ pub(super) struct Retired {
 }
 
 impl LiveKeys {
-    /// Notes the arrival of an MSK.
+    /// Notes the arrival of an MSK. Delivered again it changes nothing: its traffic keys that are
+    /// retired stay so, and their packets are not held back.
     pub(super) fn note_msk(&mut self, msk: MskId) {
-        self.retired.retain(|(retired, _)| *retired != msk);
         if !self.msks.contains(&msk) {
+            self.retired.retain(|(retired, _)| *retired != msk);
             self.msks.push(msk);
         }
     }
@@ -273,6 +274,25 @@ mod tests {
         assert_eq!((retired.any, retired.msks), (true, vec![OLD]));
         assert_eq!(names(&live), [(2, 2)]);
         assert!(!live.retire_unused(start + 13 * GRACE, GRACE).any);
+    }
+
+    #[test]
+    fn an_msk_delivered_again_brings_no_retired_key_back() {
+        let mut live = LiveKeys::default();
+        live.note_msk(OLD);
+        add(&mut live, OLD, 7);
+        for mtk in 8..12 {
+            add(&mut live, OLD, mtk);
+        }
+        let floors = live.retired.clone();
+        assert_eq!(floors, [(OLD, Some(MtkId(8)))]);
+        live.note_msk(OLD);
+        assert_eq!(live.retired, floors);
+        live.retire_msk(OLD);
+        assert_eq!(live.retired, [(OLD, None)]);
+        // It is issued anew.
+        live.note_msk(OLD);
+        assert_eq!(live.retired, []);
     }
 
     #[test]

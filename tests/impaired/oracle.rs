@@ -138,8 +138,9 @@ impl Oracle {
         }
         if !self.ages.contains(&msk) {
             self.ages.push(msk);
+            self.gone.retain(|key| key.0 != msk);
+            self.gone_msks.remove(&msk);
         }
-        self.gone_msks.remove(&msk);
     }
 
     fn mtk_message(&mut self, key: Key, counter: u32) {
