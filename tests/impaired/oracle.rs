@@ -177,10 +177,12 @@ impl Oracle {
             || self.gone.range((msk, mtk)..=(msk, u16::MAX)).next().is_some()
     }
 
+    /// The one source of the one group takes no more than it leaves free for others.
     fn hold(&mut self, packet: Packet, now: Duration) {
         let octets: usize = self.held.iter().map(|(held, _)| held.len).sum();
         let Bounds { held_packets, held_octets, hold_time, .. } = self.bounds;
-        if self.held.len() < held_packets && octets + packet.len <= held_octets {
+        let packets = 2 * self.held.len() < held_packets;
+        if packets && 2 * octets + packet.len <= held_octets {
             self.held.push((packet, now + hold_time));
         }
     }
