@@ -132,7 +132,7 @@ impl Oracle {
         self.last_msk_counter = Some(counter);
         if !self.msks.iter().any(|held| held.number == msk) {
             if self.msks.len() == 2 {
-                self.msks.remove(0);
+                self.evict(0);
             }
             self.msks.push(Msk { number: msk, newest: None });
         }
@@ -140,6 +140,16 @@ impl Oracle {
             self.ages.push(msk);
             self.gone.retain(|key| key.0 != msk);
             self.gone_msks.remove(&msk);
+        }
+    }
+
+    /// Nothing more is accepted under the MSK. Traffic keys of it that are there stay; if there are
+    /// none, none will come.
+    fn evict(&mut self, place: usize) {
+        let Msk { number, .. } = self.msks.remove(place);
+        if !self.live.iter().any(|live| live.key.0 == number) {
+            self.ages.retain(|msk| *msk != number);
+            self.gone_msks.insert(number);
         }
     }
 
