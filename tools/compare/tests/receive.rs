@@ -13,7 +13,9 @@ fn compare(line: &str) -> Command {
 /// Whether this host makes the namespaces that the rows need; if not, says so.
 fn possible() -> bool {
     let unshare = Command::new("unshare")
-        .args("--user --map-root-user --net ip link add a type veth peer name b".split(' '))
+        .args(
+            "--user --map-root-user --net ip link add veth-a type veth peer name veth-b".split(' '),
+        )
         .stderr(Stdio::null())
         .status();
     let possible = unshare.is_ok_and(|status| status.success());
