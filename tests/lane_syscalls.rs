@@ -90,7 +90,8 @@ impl Calls {
         let (lane, rest) = inside.split_once('"').expect("a mark ends");
         let lines = rest.split_once(&mark("end")).expect("ended").0.lines();
         let mut calls = Self::default();
-        for line in lines.filter_map(|line| line.strip_prefix(lane)) {
+        let lane = format!("{lane} ");
+        for line in lines.filter_map(|line| line.strip_prefix(&lane)) {
             // One that was interrupted by another thread's stands on two lines, with its result on the
             // second.
             let Some((call, result)) = line.rsplit_once(" = ") else { continue };
