@@ -41,9 +41,8 @@ fn main() {
         let mki = Mki::mbms(keys.msk_id(1), MtkId(1));
         TrafficKey::new(mki, keys.profile, &[0x66; 16], &[0x66; 14]).expect("a key of this length")
     };
-    let speech = |key: &TrafficKey, ssrc: Ssrc, index: u64| {
-        protect(key, index, rtp(ssrc, index, &PAYLOAD))
-    };
+    let speech =
+        |key: &TrafficKey, ssrc: Ssrc, index: u64| protect(key, index, rtp(ssrc, index, &PAYLOAD));
 
     let mut group = criterion.benchmark_group("datagram");
     group.throughput(Throughput::Elements(BATCH.into()));

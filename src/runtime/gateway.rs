@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use crossbeam_channel::{Sender, bounded};
@@ -93,6 +94,11 @@ struct JoinedGroup {
 }
 
 impl Gateway {
+    /// How long a key that has been retired stays in memory at the most, whether packets come or not:
+    /// after the grace period of its successor, a revocation, or the departure of its group. The
+    /// coalescing time and the longest run of the callback come on top.
+    pub const KEYS_ERASED_WITHIN: Duration = Duration::from_millis(500);
+
     /// Settings to start from.
     #[must_use]
     pub fn builder() -> GatewayBuilder {

@@ -17,6 +17,7 @@ use super::{
     callback::Callback,
     doorbell::Doorbell,
     durable::{Durable, Pending, StreamList},
+    gateway::Gateway,
     spread::Work,
 };
 use crate::{
@@ -408,6 +409,11 @@ fn is_timeout(error: &io::Error) -> bool {
 
 /// How often keys are looked at for retirement.
 pub(super) const TICK: Duration = Duration::from_millis(100);
+// Noticed with one tick, gone with the next if a lane was in a batch; a lane looks when it wakes.
+const _: () = assert!(
+    Gateway::KEYS_ERASED_WITHIN.as_millis()
+        >= 2 * TICK.as_millis() + super::intake::IDLE.as_millis()
+);
 /// Commands obeyed before their effects are committed and a table is published.
 const PER_TABLE: usize = 256;
 /// Reasons and groups counted for the log between two summaries.
@@ -430,5 +436,50 @@ mod tests {
         let Ok(Command::Message { octets, .. }) = inbox.try_recv() else { panic!("no message") };
         give_back.send(octets).unwrap();
         assert_eq!(offer(), Ok(()));
+    }
+    fn wait_until(mut condition: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_key_is_erased_after_the_batch_that_uses_it_although_nothing_else_happens() {
+        let plane = KeyPlane::new(crate::keys::PlaneLimits::default());
+        let published = Arc::clone(plane.published());
+        let (queue, commands, give_back) = KeyQueue::new(1);
+        let thread = KeyThread {
+            plane,
+            commands,
+            give_back,
+            socket: None,
+            counters: Arc::default(),
+            bells: Vec::new(),
+            callback: Arc::new(Callback::new(|_: Event<'_>| ())),
+            summary: Summary::default(),
+        };
+        let thread = std::thread::spawn(|| thread.run());
+        let group = GroupId(0);
+        let key = || {
+            let profile = crate::srtp::Profile::default().with_mki_len(0);
+            let mki = crate::ids::Mki::new(&[]).unwrap();
+            Arc::new(TrafficKey::new(mki, profile, &[1; 16], &[2; 14]).unwrap())
+        };
+        let (done, _answers) = bounded(2);
+        let send = |command| queue.commands.send(command).unwrap();
+        send(Command::AddGroup { group, domain: None, done: done.clone() });
+        send(Command::InsertFixed { group, key: key(), done });
+        wait_until(|| published.load().ring(group).is_some_and(|ring| !ring.keys().is_empty()));
+        let batch = published.load();
+        let held = Arc::downgrade(&batch.ring(group).unwrap().keys()[0]);
+        send(Command::RemoveGroup { group });
+        wait_until(|| published.load().ring(group).is_none());
+        assert!(held.strong_count() > 0);
+        drop(batch);
+        wait_until(|| held.strong_count() == 0);
+        drop(queue);
+        thread.join().unwrap();
     }
 }

@@ -21,7 +21,7 @@ pub struct Limits {
     /// How long a packet is held back. Default 500 ms; counter `hold_expired`.
     pub hold_time: Duration,
     /// MIKEY messages a second that go to the key plane, of each group and source; sources are told
-    /// apart by a hash of 3 bits. Default 100; counter `key_rate_limit`.
+    /// apart by a hash of 5 bits. Default 100; counter `key_rate_limit`.
     pub key_messages_per_second: u32,
     /// Burst-control messages a second that are delivered, of each group. Default 256; counter
     /// `burst_rate_limit`.

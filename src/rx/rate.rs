@@ -82,12 +82,12 @@ pub(super) fn source_place(source: SocketAddr) -> usize {
             (bits ^ bits >> 64) as u64
         }
     };
-    // The upper three bits of Fibonacci hashing.
-    (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61) as usize
+    // The upper five bits of Fibonacci hashing.
+    (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59) as usize
 }
 
 /// Shares by source.
-pub(super) const SOURCES: usize = 8;
+pub(super) const SOURCES: usize = 32;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn sources_of_one_network_have_different_shares() {
         let place = |host: u8| source_place(SocketAddr::from(([192, 0, 2, host], 5)));
-        let places: std::collections::BTreeSet<_> = (0..64).map(place).collect();
+        let places: std::collections::BTreeSet<_> = (0..=255).map(place).collect();
         assert_eq!(places.len(), SOURCES);
         assert_eq!(place(1), source_place(SocketAddr::from(([192, 0, 2, 1], 6))));
     }

@@ -20,6 +20,8 @@ use crate::ids::Roc;
 pub(super) struct Trials {
     of_strangers: u32,
     of_known_sources: u32,
+    /// Batches whose tries have not been added yet.
+    batches: u64,
     per_batch: u32,
     saved: u32,
     pause: u32,
@@ -61,6 +63,7 @@ impl Trials {
         Self {
             of_strangers: saved,
             of_known_sources: saved,
+            batches: 0,
             per_batch: limits.roc_trials_per_batch,
             saved,
             pause: u32::try_from(limits.roc_trial_pause.as_millis()).unwrap_or(u32::MAX),
@@ -71,10 +74,8 @@ impl Trials {
 
     /// Adds the tries of another batch.
     #[inline]
-    pub(super) fn next_batch(&mut self) {
-        for left in [&mut self.of_strangers, &mut self.of_known_sources] {
-            *left = left.saturating_add(self.per_batch).min(self.saved);
-        }
+    pub(super) const fn next_batch(&mut self) {
+        self.batches = self.batches.wrapping_add(1);
     }
 
     /// Takes one try from the budget; `false` if there is none, or if the claim has to wait.
@@ -82,6 +83,11 @@ impl Trials {
         let failed = &self.failed[place(claim.number())];
         if failed.claim == claim.number() && now.wrapping_sub(failed.at) < failed.pause {
             return false;
+        }
+        let batches = u32::try_from(std::mem::take(&mut self.batches)).unwrap_or(u32::MAX);
+        let more = self.per_batch.saturating_mul(batches);
+        for left in [&mut self.of_strangers, &mut self.of_known_sources] {
+            *left = left.saturating_add(more).min(self.saved);
         }
         let known = self.known[place(mixed(claim.source))] == claim.source;
         let left = if known { &mut self.of_known_sources } else { &mut self.of_strangers };

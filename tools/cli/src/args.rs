@@ -133,6 +133,11 @@ pub(crate) struct RecvArgs {
     #[arg(long, value_name = "FILE|env:NAME", requires = "state", value_parser = key_source)]
     pub(crate) state_key: Option<KeySource>,
 
+    /// Worker threads that share the decryption by stream; 0: the receiving thread does it
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u8).range(0..=64))]
+    pub(crate) workers: u8,
+
     /// End after this many media packets
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) packets: Option<u64>,

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
     let mut reception =
         Reception { args, gateway, deliveries, dropped, started: Instant::now(), media: 0 };
     let reached = reception.receive(&mut outputs, &stop)?;
-    reception.report().print_last(args).map_err(Failure::output)?;
+    reception.report(&outputs).print_last(args).map_err(Failure::output)?;
     outputs.finish().map_err(Failure::output)?;
     match args.packets {
         Some(wanted) if !reached => Err(Failure::failed(format!(
@@ -91,8 +91,9 @@ fn start(
     queue: SyncSender<Delivery>,
     dropped: Arc<AtomicU64>,
 ) -> Result<Gateway, Failure> {
-    let mut builder =
-        Gateway::builder().receive_options(ReceiveOptions::default().with_gro(args.gro));
+    let mut builder = Gateway::builder()
+        .workers(args.workers.into())
+        .receive_options(ReceiveOptions::default().with_gro(args.gro));
     for (id, muk) in keys.muks {
         builder = builder.muk(id, muk);
     }
@@ -166,7 +167,7 @@ impl Reception<'_> {
             if now >= next_report {
                 next_report += SECOND;
                 outputs.flush().map_err(Failure::output)?;
-                self.report().print_running(self.args).map_err(Failure::output)?;
+                self.report(outputs).print_running(self.args).map_err(Failure::output)?;
             }
             if stop.load(Ordering::Relaxed) || end.is_some_and(|end| now >= end) {
                 return Ok(false);
@@ -189,12 +190,13 @@ impl Reception<'_> {
         }
     }
 
-    fn report(&self) -> Report {
+    fn report(&self, outputs: &Outputs) -> Report {
         Report::new(
             self.started.elapsed(),
             &self.gateway.stats(),
             self.media,
             self.dropped.load(Ordering::Relaxed),
+            outputs.not_forwarded(),
         )
     }
 }

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufWriter, Write},
     net::{SocketAddr, UdpSocket},
     path::Path,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use mcast_srtp::rx::Burst;
@@ -21,9 +21,31 @@ use crate::{
 
 /// The outputs that were asked for.
 pub(super) struct Outputs {
-    forward: Option<(UdpSocket, SocketAddr)>,
+    forward: Option<Forward>,
     recorder: Option<Recorder<BufWriter<File>>>,
     events: Option<Box<dyn Write>>,
+}
+
+/// Where media goes as plain RTP.
+struct Forward {
+    socket: UdpSocket,
+    to: SocketAddr,
+    /// Packets the system would not send.
+    refused: u64,
+    /// When that may be logged again.
+    next_warning: Option<Instant>,
+}
+
+impl Forward {
+    fn send(&mut self, packet: &[u8]) {
+        let Err(error) = self.socket.send_to(packet, self.to) else { return };
+        self.refused += 1;
+        let now = Instant::now();
+        if self.next_warning.is_none_or(|next| next <= now) {
+            self.next_warning = Some(now + Duration::from_secs(60));
+            tracing::warn!(to = %self.to, %error, packets = self.refused, "packets not forwarded");
+        }
+    }
 }
 
 impl Outputs {
@@ -33,7 +55,10 @@ impl Outputs {
     /// A usage failure that names what cannot be opened.
     pub(super) fn open(args: &RecvArgs) -> Result<Self, Failure> {
         let forward = match args.to {
-            Some(to) => Some((sending_socket(to)?, to)),
+            Some(to) => {
+                let socket = sending_socket(to)?;
+                Some(Forward { socket, to, refused: 0, next_warning: None })
+            }
             None => None,
         };
         let recorder = args.rtpdump.as_deref().map(|path| recorder(path, args.to)).transpose()?;
@@ -44,12 +69,10 @@ impl Outputs {
     /// Writes one plain RTP packet.
     ///
     /// # Errors
-    /// Those of the file. A datagram that cannot be sent is lost, as on any network.
+    /// Those of the file. A datagram that cannot be sent is lost, as on any network, and counted.
     pub(super) fn media(&mut self, offset: Duration, packet: &[u8]) -> io::Result<()> {
-        if let Some((socket, to)) = &self.forward
-            && let Err(error) = socket.send_to(packet, to)
-        {
-            tracing::warn!(%to, %error, "packet not forwarded");
+        if let Some(forward) = &mut self.forward {
+            forward.send(packet);
         }
         self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.rtp(offset, packet))
     }
@@ -62,6 +85,11 @@ impl Outputs {
         let Some(events) = &mut self.events else { return Ok(()) };
         writeln!(events, "{}", line.0)?;
         events.flush()
+    }
+
+    /// Packets that could not be forwarded.
+    pub(super) fn not_forwarded(&self) -> u64 {
+        self.forward.as_ref().map_or(0, |forward| forward.refused)
     }
 
     /// Hands what has been written to the system.

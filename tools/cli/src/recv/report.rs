@@ -27,6 +27,8 @@ pub(super) struct Report {
     written: u64,
     /// Deliveries for which the queue had no room.
     output_dropped: u64,
+    /// Packets the system would not send to --to.
+    not_forwarded: u64,
     /// The last report of the run.
     last: bool,
 }
@@ -87,6 +89,7 @@ impl Report {
         stats: &GatewayStats,
         written: u64,
         output_dropped: u64,
+        not_forwarded: u64,
     ) -> Self {
         Self {
             seconds: elapsed.as_secs_f64(),
@@ -95,6 +98,7 @@ impl Report {
             keys: keys(&stats.keys),
             written,
             output_dropped,
+            not_forwarded,
             last: false,
         }
     }
@@ -162,6 +166,9 @@ impl Report {
         }
         if self.output_dropped > 0 {
             row("deliveries not written in time".to_owned(), None, Some(self.output_dropped));
+        }
+        if self.not_forwarded > 0 {
+            row("packets not forwarded".to_owned(), None, Some(self.not_forwarded));
         }
         table.to_string()
     }
