@@ -18,6 +18,9 @@ mod doorbell;
 mod durable;
 mod gateway;
 mod intake;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod keys;
 mod lane;
 mod links;
