@@ -15,6 +15,15 @@
 //!    └─ unknown MKI ─► hold-back (packets, octets, time) ─► again after the next publish
 //! ```
 //!
+//! # Between threads
+//!
+//! The key thread publishes a table by one atomic swap and wakes only lanes that hold packets back
+//! (`runtime/doorbell.rs`); it keeps what it replaced until no lane is in the middle of a batch with it
+//! (`keys/former.rs`), so that a lane frees nothing. Both hand-shakes are run under every order of their
+//! steps in `loom/`. One group may be spread over workers by SSRC (`runtime/spread.rs`). A key message
+//! that a lane hands on may cost a system call to wake the key thread; packets cost none beyond their
+//! batch's (`tests/lane_syscalls.rs`).
+//!
 //! # Layers
 //!
 //! Imports point downwards only.
@@ -38,9 +47,11 @@
 //! 1. A lane takes the key table once a batch, with one atomic load. No lock, allocation, system call
 //!    or log per packet.
 //! 2. Check, open, commit. Nothing unauthenticated changes state, allocates, or is remembered. The
-//!    exceptions are bounded: packets of an unknown MKI wait in memory set aside at start; and where the
-//!    policy authenticates no media (RCC mode 3 without AEAD), what packets claim stands in a table apart.
-//! 3. One writer per thing: the key plane writes keys, a lane writes its streams and counters.
+//!    exceptions are bounded: packets of an unknown MKI wait in memory set aside at start; a stream whose
+//!    rollover counter was not found waits a little for the next look; and where the policy authenticates
+//!    no media (RCC mode 3 without AEAD), what packets claim stands in a table apart.
+//! 3. One writer per thing: the key plane writes keys, a lane writes its streams and counters. A stream
+//!    lives on one lane, or one worker behind it, for its life.
 //! 4. A new key never disturbs packets under the old one: the MKI of each packet decides, until the
 //!    old key is retired.
 //! 5. Below `runtime`, everything is a function of octets, time and randomness given to it.
