@@ -142,7 +142,7 @@ fn floods_as_large_as_the_talk_cost_it_nothing() {
         octets
     };
     // In the order of the calls, `n` counts the hostile datagrams.
-    let kinds: [(&str, &dyn Fn(u32) -> Vec<u8>); 9] = [
+    let kinds: [(&str, Make<'_>); 9] = [
         ("forged SSRCs", &|n| media(&guess(10), Ssrc(0x6600_0000 | n), u64::from(n))),
         ("the talker's name", &|n| media(&guess(10), TALKER, u64::from(n.wrapping_mul(977)))),
         ("replays", &|n| media(&keys.traffic_key(1, 10), TALKER, u64::from(1 + n % 32))),
@@ -179,6 +179,9 @@ fn floods_as_large_as_the_talk_cost_it_nothing() {
         assert_eq!(talk.datagrams(&mut [(SERVER, other)]).0, 1, "{name}");
     }
 }
+
+/// Makes a hostile datagram, by number.
+type Make<'a> = &'a dyn Fn(u32) -> Vec<u8>;
 
 const SERVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 49170);

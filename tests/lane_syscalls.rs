@@ -9,7 +9,6 @@
 #[expect(dead_code, reason = "burst control and MSK variants are for other tests")]
 mod group;
 #[path = "fears/sockets.rs"]
-#[expect(dead_code, reason = "variants are for other tests")]
 mod sockets;
 
 use std::{

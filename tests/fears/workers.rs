@@ -173,7 +173,6 @@ fn worker_that_cannot_keep_up_costs_its_own_packets_only_and_they_are_counted() 
 #[test]
 fn what_has_been_received_is_delivered_before_a_group_is_left() {
     let (keys, group) = (Keys::default(), SocketAddr::new([239, 255, 76, 4].into(), free_port()));
-    let mut counter = 1;
     let heard = Arc::new(AtomicUsize::new(0));
     let notes = Arc::clone(&heard);
     let mut gateway = Gateway::builder()
@@ -186,17 +185,16 @@ fn what_has_been_received_is_delivered_before_a_group_is_left() {
         })
         .unwrap();
     let (multicast, key) = (sender(group.ip(), None), keys.traffic_key(1, 1));
-    for round in 1..=20 {
-        let spec = spec(group).with_key_message(keys.msk_message(1, counter));
-        counter += 1;
+    for round in 1..=20_u32 {
+        let spec = spec(group).with_key_message(keys.msk_message(1, round));
         let id = gateway.join(spec).unwrap();
         assert_eq!(id, GroupId(0));
         // Accepted once; the group that comes later finds it by its repeat.
         multicast.send(&keys.mtk_message(1, 1), group).unwrap();
-        multicast.send(&media(&key, SLOW, round), group).unwrap();
+        multicast.send(&media(&key, SLOW, round.into()), group).unwrap();
         wait_until("the key", || stats(&gateway).media == 1);
         for stream in 100..200 {
-            multicast.send(&media(&key, Ssrc(stream), round), group).unwrap();
+            multicast.send(&media(&key, Ssrc(stream), round.into()), group).unwrap();
         }
         wait_until("received", || stats(&gateway).datagrams == 102);
         gateway.leave(id).unwrap();
