@@ -94,9 +94,8 @@ struct JoinedGroup {
 }
 
 impl Gateway {
-    /// How long a key that has been retired stays in memory at the most, whether packets come or not:
-    /// after the grace period of its successor, a revocation, or the departure of its group. The
-    /// coalescing time and the longest run of the callback come on top.
+    /// How long a retired key stays in memory at the most, whether packets come or not; the coalescing
+    /// time and the longest run of the callback come on top.
     pub const KEYS_ERASED_WITHIN: Duration = Duration::from_millis(500);
 
     /// Settings to start from.
@@ -309,7 +308,6 @@ impl Gateway {
         for _ in 0..builder.lanes.get() {
             gateway.add_lane(builder, &sink, &mut bells)?;
         }
-        drop(sink);
         let thread = KeyThread {
             plane,
             commands,
@@ -357,7 +355,6 @@ impl Gateway {
     ) -> Result<(), Error> {
         let poller = Poller::new()
             .map_err(|e| Error::io("no poller for a lane; raise the limit of open files", e))?;
-        let waker = poller.waker();
         let published = Arc::clone(&self.published);
         let runner = || Runner {
             lane: Lane::new(Arc::clone(&published), &builder.limits),
@@ -366,8 +363,8 @@ impl Gateway {
         };
         if builder.workers == 0 {
             let runner = runner();
-            let wake = Wake::Poller(waker.clone());
-            bells.push(Bell { armed: Arc::clone(&runner.bell), wake });
+            let (armed, wake) = (Arc::clone(&runner.bell), Wake::Poller(poller.waker()));
+            bells.push(Bell { armed, wake });
             return self.read_into(runner, poller, builder);
         }
         let mut ends = Vec::new();
