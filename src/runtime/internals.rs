@@ -7,6 +7,7 @@ use crossbeam_channel::bounded;
 use super::{
     callback::{Callback, LaneSink},
     doorbell::Doorbell,
+    durable::StreamWatch,
     intake::{Intake, Runner},
     keys::KeyQueue,
     spread::{Spread, worker},
@@ -43,7 +44,8 @@ impl Handover {
         let callback = Arc::new(Callback::new(|event: Event<'_>| {
             std::hint::black_box(&event);
         }));
-        let sink = LaneSink { callback, keys };
+        let streams = StreamWatch::new(None, 0, keys.commands.clone());
+        let sink = LaneSink { callback, keys, streams };
         let runner = || Runner {
             lane: Lane::new(Arc::clone(plane.published()), &limits),
             sink: sink.clone(),

@@ -459,6 +459,7 @@ mod tests {
             bells: Vec::new(),
             callback: Arc::new(Callback::new(|_: Event<'_>| ())),
             summary: Summary::default(),
+            durable: Durable::default(),
         };
         let thread = std::thread::spawn(|| thread.run());
         let group = GroupId(0);
@@ -469,7 +470,9 @@ mod tests {
         };
         let (done, _answers) = bounded(2);
         let send = |command| queue.commands.send(command).unwrap();
-        send(Command::AddGroup { group, domain: None, done: done.clone() });
+        let (place, sessions) = (String::new(), Vec::new());
+        let new = NewGroup { group, domain: None, rcc: None, place, sessions };
+        send(Command::AddGroup { group: new, done: done.clone() });
         send(Command::InsertFixed { group, key: key(), done });
         wait_until(|| published.load().ring(group).is_some_and(|ring| !ring.keys().is_empty()));
         let batch = published.load();
