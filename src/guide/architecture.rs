@@ -20,7 +20,7 @@
 //! The key thread publishes a table by one atomic swap and wakes only lanes that hold packets back
 //! (`runtime/doorbell.rs`); it keeps what it replaced until no lane is in the middle of a batch with it
 //! (`keys/former.rs`), so that a lane frees nothing. Both hand-shakes are run under every order of their
-//! steps in `loom/`. One group may be spread over workers by SSRC (`runtime/spread.rs`). A key message
+//! steps in `tests/loom/`. One group may be spread over workers by SSRC (`runtime/spread.rs`). A key message
 //! that a lane hands on may cost a system call to wake the key thread; packets cost none beyond their
 //! batch's (`tests/lane_syscalls.rs`).
 //!

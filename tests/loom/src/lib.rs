@@ -1,6 +1,6 @@
 //! The hand-shakes between the key thread and lanes, under every interleaving of their steps.
 //!
-//! `cargo test --release --manifest-path loom/Cargo.toml`. A workspace of its own, so that no other build
+//! `cargo test --release --manifest-path tests/loom/Cargo.toml`. A workspace of its own, so that no other build
 //! pays for it. The files under test are those of the library, compiled here over loom's atomics; the
 //! swap of the table itself is `arc-swap`'s, and a mutex stands for it, as atomic as that is.
 
@@ -8,9 +8,9 @@
 
 use loom::sync::{self, atomic};
 
-#[path = "../../src/runtime/doorbell.rs"]
+#[path = "../../../src/runtime/doorbell.rs"]
 mod doorbell;
-#[path = "../../src/keys/former.rs"]
+#[path = "../../../src/keys/former.rs"]
 mod former;
 
 use doorbell::Doorbell;
