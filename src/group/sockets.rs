@@ -54,6 +54,11 @@ impl Carries {
     /// Nothing yet.
     pub const NOTHING: Self = Self { rtp: false, rtcp: false, burst: false, mikey: false };
 
+    /// Nothing but key messages.
+    pub(crate) const fn is_keys_alone(self) -> bool {
+        self.mikey && !(self.rtp || self.rtcp || self.burst)
+    }
+
     const fn or(self, other: Self) -> Self {
         Self {
             rtp: self.rtp || other.rtp,

@@ -24,7 +24,7 @@
 //! | `GatewayBuilder::key_queue` | 256 messages | `mikey_queue_full` |
 //! | `GatewayBuilder::worker_queue` | 64 batches to each worker | `worker_queue_full` |
 //! | receive slot | 2048 octets, 65535 with `gro` | `oversized` |
-//! | `ReceiveOptions::own_sockets` | 16 a port and lane | further groups share sockets |
+//! | `ReceiveOptions::own_sockets` | 64 a port and lane | further groups share sockets |
 //! | `ReceiveOptions::groups_per_socket` | 100, and `igmp_max_memberships` for IPv4 | another socket |
 //! | state file not writable | | `state_failed` |
 //!
@@ -36,11 +36,11 @@
 //!
 //! # Many groups
 //!
-//! The first 16 groups on a port, interface and lane have a socket each
+//! The first 64 groups on a port, interface and lane have a socket each
 //! ([`ReceiveOptions::own_sockets`](crate::net::ReceiveOptions::own_sockets)): such a socket is bound to
 //! the group's address and hears nothing else. Further ones share sockets bound to the port alone, and
 //! `IP_PKTINFO` tells the destination of each datagram: one call then reads what came for many groups,
-//! and 1000 groups take some 65 sockets a port instead of 1000. How many share one socket is limited by
+//! and 1000 groups take some 110 sockets a port instead of 1000. How many share one socket is limited by
 //! `net.ipv4.igmp_max_memberships` (20 by default) and by 100.
 //!
 //! The lane then spends about 1 µs a datagram at 1000 groups, where a socket each takes nearly twice as

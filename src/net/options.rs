@@ -15,7 +15,7 @@ pub struct ReceiveOptions {
     /// needs 1 MiB more. No effect on systems other than Linux.
     pub gro: bool,
     /// Groups on one port, interface and lane that have a socket each, before further ones share.
-    /// Default 16. A socket of its own hears nothing but its group; one that is shared also gets, and
+    /// Default 64. A socket of its own hears nothing but its group; one that is shared also gets, and
     /// refuses, what is sent to the port by unicast.
     pub own_sockets: usize,
     /// Groups that share a socket, at most [`ReceiveOptions::MAX_GROUPS_PER_SOCKET`]; 1 for a socket
@@ -25,7 +25,7 @@ pub struct ReceiveOptions {
 
 impl ReceiveOptions {
     /// Default of [`ReceiveOptions::own_sockets`].
-    pub const OWN_SOCKETS: usize = 16;
+    pub const OWN_SOCKETS: usize = 64;
     /// Most groups that share a socket: the kernel walks the list for every datagram to the port.
     pub const MAX_GROUPS_PER_SOCKET: usize = 100;
 

@@ -77,6 +77,8 @@ pub(super) struct LaneThread<I> {
 pub(super) struct LaneSocket {
     reader: Reader,
     routes: Routes,
+    /// Key messages alone come there.
+    is_keys: bool,
     /// Drops of the socket as last heard of; the system's counter wraps at 32 bits.
     drops: u32,
     /// Reads so far, and the datagrams that they gave: as many, unless some were merged.
@@ -134,9 +136,13 @@ impl<I: Intake> LaneThread<I> {
                 std::thread::sleep(IDLE);
             }
         }
-        for token in &ready {
-            self.drain(*token);
-        }
+        // After a stall much waits: keys that wait with it come before the media that need them.
+        let is_keys = |token: &usize| {
+            let socket = self.sockets.get(*token).and_then(Option::as_ref);
+            socket.is_some_and(|socket| socket.is_keys)
+        };
+        ready.sort_unstable_by_key(|token| !is_keys(token));
+        ready.iter().for_each(|token| self.drain(*token));
         !ready.is_empty()
     }
 
@@ -213,6 +219,7 @@ impl<I: Intake> LaneThread<I> {
         let (group, own) = (port.group, Arc::clone(&port.counters));
         let known = |socket: &&mut LaneSocket| socket.reader.is(&reader);
         if let Some(socket) = self.sockets.iter_mut().flatten().find(known) {
+            socket.is_keys &= port.carries.is_keys_alone();
             let port = self.intake.add_port(port, counters);
             socket.routes.add(address, port, group, own);
             return Ok(());
@@ -228,9 +235,9 @@ impl<I: Intake> LaneThread<I> {
         if reader.merges() {
             self.merged.get_or_insert_with(Arena::for_merged);
         }
-        let mut routes = Routes::new(reader.is_shared());
+        let (mut routes, is_keys) = (Routes::new(reader.is_shared()), port.carries.is_keys_alone());
         routes.add(address, self.intake.add_port(port, counters), group, own);
-        self.sockets[token] = Some(LaneSocket { reader, routes, drops: 0, read: (0, 0) });
+        self.sockets[token] = Some(LaneSocket { reader, routes, is_keys, drops: 0, read: (0, 0) });
         Ok(())
     }
 
@@ -280,7 +287,7 @@ mod tests {
         let mut routes = Routes::new(false);
         let of_group = Arc::<GroupCounters>::default();
         routes.add(group.ip(), PortId(0), GroupId(0), Arc::clone(&of_group));
-        let mut socket = LaneSocket { reader, routes, drops: 0, read: (10, 10) };
+        let mut socket = LaneSocket { reader, routes, is_keys: false, drops: 0, read: (10, 10) };
         let mut note = |drops| {
             socket.note_drops(drops, &counters);
             counters.drops.value()
