@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     durable::{StreamPlace, StreamWatch},
-    keys::KeyQueue,
+    queue::KeyQueue,
 };
 
 /// The callback, and how often it has panicked. Shared by all threads.

@@ -13,7 +13,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::keys::Command;
+use super::queue::Command;
 use crate::{
     error::Error,
     ids::{GroupId, PacketIndex, Ssrc},

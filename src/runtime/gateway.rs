@@ -14,30 +14,25 @@ use std::{
 };
 
 use crossbeam_channel::{Sender, bounded};
-use tracing::debug;
 
 use super::{
     builder::GatewayBuilder,
-    callback::{Callback, LaneSink, Panics},
-    doorbell::Doorbell,
-    durable::StreamWatch,
-    intake::{Intake, Runner},
-    keys::{self, Bell, KeyCounters, KeyQueue, KeyThread, NewGroup, Summary, Wake},
-    lane::{Command, LaneCounters, LaneThread, NewPort},
-    links::{self, LinkCounters},
-    seldom::Seldom,
+    callback::Panics,
+    keys::KeyCounters,
+    lane::{Command, LaneCounters, NewPort},
+    links::LinkCounters,
+    queue::{self, KeyQueue, NewGroup},
     sockets::SocketTable,
-    spread::{Spread, worker},
     stats::{GatewayStats, KeyStats, SocketStats},
 };
 use crate::{
     error::Error,
     group::GroupSpec,
     ids::{GroupId, Mki},
-    keys::{KeyPlane, Muk, MukId, PublishedKeys},
-    net::{Arena, LinkWatch, Poller, ReceiveOptions, Waker},
-    rx::{Event, GroupCounters, GroupStats, Lane, Port, RateBySource, payload_types},
-    srtp::{MAX_BATCH, Profile, SessionId, TrafficKey},
+    keys::{Muk, MukId, PublishedKeys},
+    net::{ReceiveOptions, Waker},
+    rx::{GroupCounters, GroupStats, Port, payload_types},
+    srtp::{Profile, SessionId, TrafficKey},
 };
 
 /// Protected groups in, plain media and burst events out.
@@ -61,32 +56,32 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Gateway {
-    lanes: Vec<LaneHandle>,
+    pub(super) lanes: Vec<LaneHandle>,
     /// Workers behind each lane.
-    workers: usize,
-    callback: Arc<dyn Panics>,
-    keys: Option<KeyQueue>,
-    key_counters: Arc<KeyCounters>,
-    key_address: Option<SocketAddr>,
-    published: Arc<PublishedKeys>,
-    receive: ReceiveOptions,
-    groups: BTreeMap<GroupId, JoinedGroup>,
-    sockets: Arc<Mutex<SocketTable>>,
-    link_counters: Arc<LinkCounters>,
-    link_waker: Option<Waker>,
-    next_session: u32,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    pub(super) workers: usize,
+    pub(super) callback: Arc<dyn Panics>,
+    pub(super) keys: Option<KeyQueue>,
+    pub(super) key_counters: Arc<KeyCounters>,
+    pub(super) key_address: Option<SocketAddr>,
+    pub(super) published: Arc<PublishedKeys>,
+    pub(super) receive: ReceiveOptions,
+    pub(super) groups: BTreeMap<GroupId, JoinedGroup>,
+    pub(super) sockets: Arc<Mutex<SocketTable>>,
+    pub(super) link_counters: Arc<LinkCounters>,
+    pub(super) link_waker: Option<Waker>,
+    pub(super) next_session: u32,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) threads: Vec<JoinHandle<()>>,
 }
 
-struct LaneHandle {
-    commands: Sender<Command>,
-    waker: Waker,
-    groups: usize,
-    counters: Arc<LaneCounters>,
+pub(super) struct LaneHandle {
+    pub(super) commands: Sender<Command>,
+    pub(super) waker: Waker,
+    pub(super) groups: usize,
+    pub(super) counters: Arc<LaneCounters>,
 }
 
-struct JoinedGroup {
+pub(super) struct JoinedGroup {
     name: String,
     lane: usize,
     /// Of the lane's thread, then of each worker.
@@ -132,7 +127,7 @@ impl Gateway {
         let joined = self.enter(lane, group, &spec, options, &counters);
         if let Err(error) = joined {
             self.sockets().leave(group);
-            self.tell_keys(keys::Command::RemoveGroup { group })?;
+            self.tell_keys(queue::Command::RemoveGroup { group })?;
             return Err(error);
         }
         self.lanes[lane].groups += 1;
@@ -161,9 +156,9 @@ impl Gateway {
         let sessions = ports.iter().map(|new| new.port.session).collect();
         let (domain, rcc, place) = (spec.key_domain, spec.rcc(), spec.place());
         let new = NewGroup { group, domain, rcc, place, sessions };
-        self.ask_keys(|done| keys::Command::AddGroup { group: new, done })?;
+        self.ask_keys(|done| queue::Command::AddGroup { group: new, done })?;
         for message in spec.key_messages.iter().cloned() {
-            self.ask_keys(|done| keys::Command::Announce { group, message, done })?;
+            self.ask_keys(|done| queue::Command::Announce { group, message, done })?;
         }
         let (done, answer) = bounded(1);
         let handle = &self.lanes[lane];
@@ -192,7 +187,7 @@ impl Gateway {
             left.recv().map_err(|_| Error::Stopped)?;
         }
         self.sockets().leave(group);
-        self.tell_keys(keys::Command::RemoveGroup { group })
+        self.tell_keys(queue::Command::RemoveGroup { group })
     }
 
     /// Adds a client key while running.
@@ -200,7 +195,7 @@ impl Gateway {
     /// # Errors
     /// [`Error::Invalid`] if a limit is reached.
     pub fn insert_muk(&self, id: MukId, muk: Muk) -> Result<(), Error> {
-        self.ask_keys(|done| keys::Command::InsertMuk { id, muk, done })
+        self.ask_keys(|done| queue::Command::InsertMuk { id, muk, done })
     }
 
     /// Adds a traffic key by hand, for tools.
@@ -216,7 +211,7 @@ impl Gateway {
         master_salt: &[u8],
     ) -> Result<(), Error> {
         let key = Arc::new(TrafficKey::new(mki, profile, master_key, master_salt)?);
-        self.ask_keys(|done| keys::Command::InsertFixed { group, key, done })
+        self.ask_keys(|done| queue::Command::InsertFixed { group, key, done })
     }
 
     /// Counters of this moment, by group.
@@ -273,144 +268,6 @@ impl Gateway {
         drop(self);
     }
 
-    pub(super) fn launch(
-        builder: &mut GatewayBuilder,
-        callback: impl Fn(Event<'_>) + Send + Sync + 'static,
-    ) -> Result<Self, Error> {
-        let callback = Arc::new(Callback::new(callback));
-        let mut plane = KeyPlane::new(builder.plane);
-        let durable = builder.restore(&mut plane)?;
-        let published = Arc::clone(plane.published());
-        let (queue, commands, give_back) = KeyQueue::new(builder.queue);
-        let socket = builder.key_address.map(keys::open_socket).transpose()?;
-        let key_address = socket.as_ref().and_then(|socket| socket.local_addr().ok());
-        let mut gateway = Self {
-            lanes: Vec::new(),
-            workers: builder.workers,
-            callback: Arc::clone(&callback) as Arc<dyn Panics>,
-            keys: Some(queue.clone()),
-            key_counters: Arc::default(),
-            key_address,
-            published: Arc::clone(&published),
-            receive: builder.receive,
-            groups: BTreeMap::new(),
-            sockets: Arc::new(Mutex::new(SocketTable::new(key_address))),
-            link_counters: Arc::default(),
-            link_waker: None,
-            next_session: 0,
-            stop: Arc::default(),
-            threads: Vec::new(),
-        };
-        let limit = builder.limits.streams.streams;
-        let streams = StreamWatch::new(builder.streams_every, limit, queue.commands.clone());
-        let sink = LaneSink { callback: Arc::clone(&callback), keys: queue.clone(), streams };
-        let mut bells = Vec::new();
-        for _ in 0..builder.lanes.get() {
-            gateway.add_lane(builder, &sink, &mut bells)?;
-        }
-        let thread = KeyThread {
-            plane,
-            commands,
-            give_back,
-            socket: socket.clone(),
-            counters: Arc::clone(&gateway.key_counters),
-            bells,
-            callback,
-            summary: Summary::default(),
-            durable,
-        };
-        gateway.spawn("mcast-keys", move || thread.run())?;
-        if let Some(socket) = socket {
-            let (stop, counters) = (Arc::clone(&gateway.stop), Arc::clone(&gateway.key_counters));
-            let rate = RateBySource::per_second(builder.limits.key_messages_per_second);
-            let listen = move || keys::listen(&socket, &queue, &counters, rate, &stop);
-            gateway.spawn("mcast-msk", listen)?;
-        }
-        gateway.follow_links()?;
-        Ok(gateway)
-    }
-
-    /// Starts the thread that follows network interfaces, where the system tells about them.
-    fn follow_links(&mut self) -> Result<(), Error> {
-        let mut watch = match LinkWatch::open() {
-            Ok(watch) => watch,
-            Err(error) => {
-                let what = "an interface that is deleted and made again will not be noticed";
-                debug!(%error, "{what}");
-                return Ok(());
-            }
-        };
-        self.link_waker = Some(watch.waker());
-        let (sockets, counters) = (Arc::clone(&self.sockets), Arc::clone(&self.link_counters));
-        let stop = Arc::clone(&self.stop);
-        self.spawn("mcast-links", move || links::follow(&mut watch, &sockets, &counters, &stop))
-    }
-
-    /// Starts the threads of a lane.
-    fn add_lane<F: Fn(Event<'_>) + Send + Sync + 'static>(
-        &mut self,
-        builder: &GatewayBuilder,
-        sink: &LaneSink<F>,
-        bells: &mut Vec<Bell>,
-    ) -> Result<(), Error> {
-        let poller = Poller::new()
-            .map_err(|e| Error::io("no poller for a lane; raise the limit of open files", e))?;
-        let published = Arc::clone(&self.published);
-        let runner = || Runner {
-            lane: Lane::new(Arc::clone(&published), &builder.limits),
-            sink: sink.clone(),
-            bell: Arc::new(Doorbell::new()),
-        };
-        if builder.workers == 0 {
-            let runner = runner();
-            let (armed, wake) = (Arc::clone(&runner.bell), Wake::Poller(poller.waker()));
-            bells.push(Bell { armed, wake });
-            return self.read_into(runner, poller, builder);
-        }
-        let mut ends = Vec::new();
-        for number in 0..builder.workers {
-            let runner = runner();
-            let armed = Arc::clone(&runner.bell);
-            let (end, worker) = worker(runner, builder.worker_queue);
-            bells.push(Bell { armed, wake: Wake::Worker(end.waker()) });
-            ends.push(end);
-            self.spawn(&format!("mcast-worker-{number}"), move || worker.run())?;
-        }
-        self.read_into(Spread::new(&builder.limits, sink.clone(), ends), poller, builder)
-    }
-
-    /// Starts the thread that reads the sockets of a lane.
-    fn read_into(
-        &mut self,
-        intake: impl Intake + Send + 'static,
-        poller: Poller,
-        builder: &GatewayBuilder,
-    ) -> Result<(), Error> {
-        let (commands, inbox) = bounded(64);
-        let counters = Arc::<LaneCounters>::default();
-        let (waker, shown) = (poller.waker(), Arc::clone(&counters));
-        self.lanes.push(LaneHandle { commands, waker, groups: 0, counters: shown });
-        let thread = LaneThread {
-            intake,
-            poller,
-            arena: Arena::new(MAX_BATCH, Arena::SLOT_LEN),
-            merged: None,
-            counters,
-            failing: Seldom::default(),
-            commands: inbox,
-            stop: Arc::clone(&self.stop),
-            coalesce: builder.coalesce,
-            sockets: Vec::new(),
-        };
-        self.spawn("mcast-lane", move || thread.run())
-    }
-
-    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-        self.threads.push(thread.map_err(|e| Error::io("cannot start a thread", e))?);
-        Ok(())
-    }
-
     /// The lowest number that no group has: tables and lanes are indexed by it, and do not grow with
     /// every group there ever was.
     fn free_number(&self) -> GroupId {
@@ -423,14 +280,14 @@ impl Gateway {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_keys(&self, command: keys::Command) -> Result<(), Error> {
+    fn tell_keys(&self, command: queue::Command) -> Result<(), Error> {
         let queue = self.keys.as_ref().ok_or(Error::Stopped)?;
         queue.commands.send(command).map_err(|_| Error::Stopped)
     }
 
     fn ask_keys(
         &self,
-        command: impl FnOnce(Sender<Result<(), Error>>) -> keys::Command,
+        command: impl FnOnce(Sender<Result<(), Error>>) -> queue::Command,
     ) -> Result<(), Error> {
         let (done, answer) = bounded(1);
         self.tell_keys(command(done))?;

@@ -9,7 +9,7 @@ use super::{
     doorbell::Doorbell,
     durable::StreamWatch,
     intake::{Intake, Runner},
-    keys::KeyQueue,
+    queue::KeyQueue,
     spread::{Spread, worker},
 };
 use crate::{
