@@ -137,6 +137,10 @@ fn keys() -> Vec<Arc<TrafficKey>> {
         Profile::AEAD_AES_256_GCM,
         Profile::NULL_HMAC_SHA1_80,
         Profile::AES_CM_128_HMAC_SHA1_80.with_kdr(16),
+        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm1:5"),
+        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm2:2"),
+        with_rcc("AEAD_AES_128_GCM+RCCm3:5"),
+        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm3:2"),
     ];
     let numbered = (1_u8..).zip(profiles);
     let keys = numbered.map(|(number, profile)| {
@@ -145,4 +149,8 @@ fn keys() -> Vec<Arc<TrafficKey>> {
         Arc::new(TrafficKey::new(mki, profile, &master, &[9; 14]).expect("lengths fit"))
     });
     keys.collect()
+}
+
+fn with_rcc(name: &str) -> Profile {
+    Profile::from_name(name).expect("a name of the project's")
 }
