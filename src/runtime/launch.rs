@@ -63,7 +63,9 @@ impl Gateway {
         };
         let limit = builder.limits.streams.streams;
         let streams = StreamWatch::new(builder.streams_every, limit, queue.commands.clone());
-        let sink = LaneSink { callback: Arc::clone(&callback), keys: queue.clone(), streams };
+        // The last of the queue's senders here, and gone before the gateway is: where a thread cannot be
+        // started, the gateway waits for the others to end, and the key thread ends with its queue.
+        let sink = LaneSink { callback: Arc::clone(&callback), keys: queue, streams };
         let mut bells = Vec::new();
         for _ in 0..builder.lanes.get() {
             gateway.add_lane(builder, &sink, &mut bells)?;
@@ -83,6 +85,7 @@ impl Gateway {
         if let Some(socket) = socket {
             let (stop, counters) = (Arc::clone(&gateway.stop), Arc::clone(&gateway.key_counters));
             let rate = RateBySource::per_second(builder.limits.key_messages_per_second);
+            let queue = sink.keys.clone();
             let listen = move || keys::listen(&socket, &queue, &counters, rate, &stop);
             gateway.spawn("mcast-msk", listen)?;
         }
