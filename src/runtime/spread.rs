@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::{
     callback::LaneSink,
@@ -63,7 +63,7 @@ pub(super) struct Worker<F> {
 /// The two ends of a queue to a worker, for so many parcels.
 pub(super) fn worker<F>(runner: Runner<F>, parcels: usize) -> (WorkerEnd, Worker<F>) {
     let parcels = parcels.max(1);
-    // Room for the rest beside every parcel there is, so that a parcel always finds a place.
+    // Room for commands beside every parcel there is.
     let (queue, inbox) = bounded(parcels + COMMANDS);
     let (give_back, empty) = bounded(parcels);
     for _ in 0..parcels {
@@ -83,7 +83,7 @@ impl<F> Spread<F> {
 impl<F: Fn(Event<'_>)> Intake for Spread<F> {
     fn add_port(&mut self, port: Port, counters: &[Arc<GroupCounters>]) -> PortId {
         let id = self.sorter.add_port(port.clone());
-        for (worker, counters) in self.workers.iter().zip(counters.iter().skip(1)) {
+        for (worker, counters) in self.workers.iter_mut().zip(counters.iter().skip(1)) {
             worker.tell(Work::AddPort(id, port.counted_by(Arc::clone(counters))));
         }
         id
@@ -92,7 +92,6 @@ impl<F: Fn(Event<'_>)> Intake for Spread<F> {
     fn remove_port(&mut self, port: PortId) {
         self.sorter.remove_port(port);
         for worker in &mut self.workers {
-            worker.flush();
             worker.tell(Work::RemovePort(port));
         }
     }
@@ -123,7 +122,6 @@ impl<F: Fn(Event<'_>)> Intake for Spread<F> {
 
     fn settle(&mut self, done: &Settled) {
         for worker in &mut self.workers {
-            worker.flush();
             worker.tell(Work::Settle(done.clone()));
         }
     }
@@ -132,7 +130,6 @@ impl<F: Fn(Event<'_>)> Intake for Spread<F> {
 impl<F> Drop for Spread<F> {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            worker.flush();
             worker.tell(Work::End);
         }
     }
@@ -156,20 +153,28 @@ impl WorkerEnd {
             }
             self.flush();
         }
-        self.open = self.empty.try_recv().ok();
+        if self.open.is_none() {
+            self.open = self.empty.try_recv().ok();
+        }
         self.open.as_mut().is_some_and(|empty| empty.push(datagram, kind))
     }
 
-    /// Sends the open parcel.
+    /// Sends the open parcel. It stays open if commands have taken its place, as only very many groups
+    /// that are joined or left during one callback do. A worker that is gone drops it.
     fn flush(&mut self) {
-        if let Some(parcel) = self.open.take() {
-            // There is a place for every parcel. A worker that is gone drops it.
-            let _ = self.queue.try_send(Work::Treat(parcel));
+        if let Some(parcel) = self.open.take()
+            && let Err(TrySendError::Full(Work::Treat(parcel))) =
+                self.queue.try_send(Work::Treat(parcel))
+        {
+            self.open = Some(parcel);
         }
     }
 
-    /// Waits for a place if very many commands are under way, as only joining and leaving does.
-    fn tell(&self, work: Work) {
+    /// Sends a command behind the packets so far. Waits for a place if very many are under way.
+    fn tell(&mut self, work: Work) {
+        if let Some(parcel) = self.open.take() {
+            let _ = self.queue.send(Work::Treat(parcel));
+        }
         let _ = self.queue.send(work);
     }
 }
@@ -236,5 +241,32 @@ mod tests {
             assert!(counts.iter().all(|n| n * workers > 7000 && n * workers < 9000), "{counts:?}");
         }
         assert_eq!(worker_of(PacketKind::Rtp, &[0x80; 11], 8), 0);
+    }
+
+    #[test]
+    fn packets_whose_place_commands_have_taken_wait_and_go_before_the_next_command() {
+        let (queue, inbox) = bounded(2);
+        let (give_back, empty) = bounded(1);
+        give_back.send(Box::new(Parcel::new())).unwrap();
+        let mut end = WorkerEnd { queue, empty, open: None };
+        let source = std::net::SocketAddr::from(([192, 0, 2, 1], 7));
+        let put = |end: &mut WorkerEnd, octet: u8| {
+            let bytes = &mut [octet; 12];
+            let datagram = Datagram { port: PortId(0), source, truncated: false, bytes };
+            end.put(&datagram, PacketKind::Rtp)
+        };
+        end.tell(Work::Wake);
+        end.tell(Work::Wake);
+        for octet in 0..64 {
+            assert!(put(&mut end, octet));
+            end.flush();
+        }
+        assert!(!put(&mut end, 64), "no parcel has come back");
+        assert_eq!(inbox.try_iter().filter(|work| matches!(work, Work::Wake)).count(), 2);
+        end.tell(Work::Wake);
+        let Ok(Work::Treat(mut parcel)) = inbox.try_recv() else { panic!("no packets") };
+        let (datagrams, _) = parcel.datagrams();
+        assert!(datagrams.iter().map(|datagram| datagram.bytes[0]).eq(0..64));
+        assert!(matches!(inbox.try_recv(), Ok(Work::Wake)));
     }
 }
