@@ -9,7 +9,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-const INSIDE: &str = "MCAST_SRTP_PRIVATE_NET";
+/// Set in the second process.
+pub(crate) const INSIDE: &str = "MCAST_SRTP_PRIVATE_NET";
 
 /// Runs `body` in a namespace of its own, in a second process that runs this test alone. `test` is
 /// the test's own name. With rights, the process owns the namespace and finds a loopback interface
