@@ -70,18 +70,43 @@ impl fmt::Display for GatewayStats {
         for (_, name, stats) in &self.groups {
             writeln!(f, "{name}: {stats}")?;
         }
-        let SocketStats { open, shared, drops, unknown_destination, rejoined, .. } = self.sockets;
+        let SocketStats { open, shared, drops, unknown_destination, .. } = self.sockets;
+        let SocketStats { receive_errors, interfaces_lost, rejoined, .. } = self.sockets;
         write!(f, "sockets: {open}, {shared} of them shared, {drops} drops")?;
-        writeln!(f, ", {unknown_destination} unknown destination, {rejoined} rejoined")?;
+        write!(f, ", {unknown_destination} unknown destination, {receive_errors} receive errors")?;
+        writeln!(f, ", {interfaces_lost} interfaces lost, {rejoined} rejoined")?;
         let KeyStats { msk, mtk, verifications, generation, commits_failed, .. } = self.keys;
         write!(f, "keys: {msk} MSK, {mtk} MTK, {verifications} verified, table {generation}")?;
         if commits_failed > 0 {
             write!(f, ", {commits_failed} commits failed")?;
         }
         self.keys.rejects.iter().try_for_each(|(reject, count)| write!(f, ", {count} {reject}"))?;
-        match self.callback_panics {
-            0 => Ok(()),
-            panics => write!(f, ", the callback panicked {panics} times"),
+        if self.callback_panics > 0 {
+            write!(f, ", the callback panicked {} times", self.callback_panics)?;
         }
+        match self.threads_ended {
+            0 => Ok(()),
+            ended => write!(f, ", {ended} threads have ended"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_that_is_counted_is_shown() {
+        let group = GroupStats { socket_drops: 21, unauthenticated: 22, ..GroupStats::default() };
+        let (receive_errors, interfaces_lost) = (23, 24);
+        let stats = GatewayStats {
+            groups: vec![(GroupId(0), "Group 17".to_owned(), group)],
+            sockets: SocketStats { receive_errors, interfaces_lost, ..SocketStats::default() },
+            keys: KeyStats { commits_failed: 25, ..KeyStats::default() },
+            callback_panics: 26,
+            threads_ended: 27,
+        };
+        let text = stats.to_string();
+        assert!((21..=27).all(|count| text.contains(&format!(" {count} "))), "{text}");
     }
 }

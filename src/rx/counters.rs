@@ -103,11 +103,16 @@ impl Add for GroupStats {
 impl fmt::Display for GroupStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { datagrams, media, burst, rtcp, key_messages, held, .. } = self;
+        let Self { unauthenticated, socket_drops, .. } = self;
         write!(
             f,
             "{datagrams} datagrams: {media} media, {burst} burst, {rtcp} rtcp, \
              {key_messages} key messages, {held} held"
         )?;
+        let others = [("unauthenticated", unauthenticated), ("socket_drops", socket_drops)];
+        for (name, count) in others.into_iter().filter(|(_, count)| **count > 0) {
+            write!(f, ", {count} {name}")?;
+        }
         self.rejects.iter().try_for_each(|(reject, count)| write!(f, ", {count} {reject}"))
     }
 }
