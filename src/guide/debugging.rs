@@ -29,6 +29,9 @@
 //! | `unauthenticated`, beside `media` | the policy leaves media without a tag (RCC mode 1, or 3 without AEAD) |
 //! | `source_conflict` | two senders with one SSRC |
 //! | `stream_limit` | more streams than the limit |
+//! | `trial_limit` | a flood of forged streams, or very many late joins at once without an announced rollover counter |
+//! | `worker_queue_full` | a worker is too slow, or its callback blocks |
+//! | `burst_rate_limit` | a member sends burst control beyond all use |
 //! | `unknown_payload_type` | the description does not list it |
 //! | `unsupported` | the sender encrypts header extensions and CSRCs (cryptex, RFC 9335) |
 //! | `bad_padding`, `bad_rtcp`, `bad_burst` | authentic but malformed: a fault of the sender |
@@ -47,4 +50,6 @@
 //! | `bad_key_data` | key or salt of another length than the policy asks for |
 //! | `mikey_not_mbms` | MIKEY of another use on this port |
 //! | `mikey_malformed`, `mikey_unsupported` | damaged, or algorithms of another profile |
-//! | `mikey_queue_full` | a flood of key messages; repeats make up for the loss |
+//! | `mikey_queue_full`, `key_rate_limit` | a flood of key messages; repeats make up for the loss |
+//! | `key_limit` | more client keys or key groups than `KeyLimits` |
+//! | `state_failed`, `commits_failed` | the state cannot be written: look at the log, the disk and the folder's owner |
