@@ -84,7 +84,11 @@ impl LinkWatch {
         let mut octets = [0; 8192];
         for _ in 0..DATAGRAMS_AT_ONCE {
             match (&self.socket).read(&mut octets) {
-                Ok(len) => changes.read(octets.get(..len).unwrap_or_default()),
+                Ok(len) => {
+                    // Also if it was longer than the room for it, so that none of it can be read.
+                    changes.any = true;
+                    changes.read(octets.get(..len).unwrap_or_default());
+                }
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => changes.any = true,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => break,

@@ -35,6 +35,8 @@ pub(super) fn follow(
     while !stop.load(Ordering::Relaxed) {
         let changes = watch.wait(patience).unwrap_or_else(|error| {
             debug!(%error, "news of interfaces");
+            // One that stays would come again at once.
+            std::thread::sleep(RETRY);
             LinkChanges { any: true, ..LinkChanges::default() }
         });
         if changes.any || patience.is_some() {
