@@ -19,7 +19,8 @@ use super::{
     },
     key::Course,
     layout::{Clear, Trailer},
-    stream::{Hint, StreamKey},
+    stream::StreamKey,
+    stream_table::Hint,
     unprotect::{Packet, Unprotector, Verdict},
 };
 use crate::{error::Reject, ids::PacketIndex};

@@ -20,6 +20,7 @@ mod replay;
 mod ring;
 mod seal;
 mod stream;
+mod stream_table;
 mod trials;
 mod unprotect;
 mod unproven;

@@ -12,7 +12,8 @@ use super::{
     key::{PacketKind, SessionKeys},
     replay::{Fresh, ReplayWindow},
     ring::KeyRing,
-    stream::{Hint, Inserted, SessionId, StreamTable},
+    stream::SessionId,
+    stream_table::{Hint, Inserted, StreamTable},
     trials::Trials,
 };
 use crate::{

@@ -9,7 +9,7 @@
 use super::{
     attempt::Attempt,
     profile::{Rcc, RccMode},
-    stream::{Inserted, StreamTable},
+    stream_table::{Inserted, StreamTable},
     unprotect::{Packet, Unprotector, Verdict},
 };
 use crate::{error::Reject, ids::PacketIndex};
