@@ -57,29 +57,53 @@ impl Unprotector {
         Err(Reject::AuthFailed)
     }
 
-    /// Packet of a known stream that was refused as `refused`. If nothing of the stream has been
-    /// accepted for long, more may have been missed than the estimate bridges.
-    //= RFC 3711 §3.3.1: 2^15 packets lost in a row are more than the index estimate allows for
+    /// Packet of a known stream that was refused as `refused`. Its sender may have started again; or, if
+    /// nothing of the stream has been accepted for long, more may have been missed than the estimate
+    /// bridges.
     #[cold]
-    pub(super) fn unprotect_after_silence(
+    pub(super) fn unprotect_refused(
         &mut self,
         attempt: &Attempt<'_>,
         packet: &mut Packet<'_>,
         refused: Reject,
     ) -> Verdict {
-        let (now, timeout) = (self.now, self.limits.source_timeout);
-        let (hint, stream) = self.streams.find(attempt.stream(packet.session));
-        let Some(stream) = stream.filter(|stream| stream.is_silent(now, timeout)) else {
+        let (now, claim) = (self.now, claim(attempt, packet));
+        let Some(stream) = self.streams.find(attempt.stream(packet.session)).1 else {
             return Err(refused);
         };
-        let highest = stream.highest();
-        if attempt.stated_index().is_some() {
-            return Err(refused);
+        stream.takes(attempt.key.age())?;
+        let silent = stream.is_silent(now, self.limits.source_timeout);
+        let (highest, restart) = (stream.highest(), self.restart(stream, attempt, packet, refused));
+        if let Some(index) = restart {
+            if !self.trials.take(claim, now) {
+                return Err(refused);
+            }
+            if self.open(attempt, index, packet.bytes).is_ok() {
+                return self.commit_restart(attempt, packet, index);
+            }
         }
+        if silent && attempt.stated_index().is_none() {
+            return self.unprotect_after_silence(attempt, packet, highest, claim, refused);
+        }
+        if restart.is_some() {
+            self.trials.fail(claim, now);
+        }
+        Err(refused)
+    }
+
+    //= RFC 3711 §3.3.1: 2^15 packets lost in a row are more than the index estimate allows for
+    fn unprotect_after_silence(
+        &mut self,
+        attempt: &Attempt<'_>,
+        packet: &mut Packet<'_>,
+        highest: PacketIndex,
+        claim: Claim,
+        refused: Reject,
+    ) -> Verdict {
+        let now = self.now;
         let tried = index::estimate(highest, attempt.clear.seq).ok();
         let expected = packet.keys.expected_roc(attempt.clear.ssrc, attempt.clear.seq);
-        let nearby = expected.max(highest.roc());
-        let (claim, mut n) = (claim(attempt, packet), 0);
+        let (nearby, mut n) = (expected.max(highest.roc()), 0);
         while let Some(index) = self.candidate_near(nearby, n, attempt) {
             n += 1;
             // Only ahead of everything accepted, so that nothing is accepted twice.
@@ -90,7 +114,7 @@ impl Unprotector {
                 return Err(refused);
             }
             if self.open(attempt, index, packet.bytes).is_ok() {
-                let (_, stream) = self.streams.find(attempt.stream(packet.session));
+                let (hint, stream) = self.streams.find(attempt.stream(packet.session));
                 let fresh = stream.ok_or(refused)?.check(index, self.limits.replay_window)?;
                 return self.commit(attempt, packet, hint, index, fresh);
             }

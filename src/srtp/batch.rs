@@ -218,11 +218,12 @@ impl Unprotector {
     #[inline(always)]
     fn accept(&mut self, packet: &Packet<'_>, tried: &Tried<'_>) -> bool {
         let (now, timeout) = (self.now, &self.limits.source_timeout);
+        let (source, age) = (packet.source, tried.attempt.key.age());
         let stream = self.streams.get_mut(tried.stream, tried.hint);
         stream.is_some_and(|stream| {
             stream
                 .place_next(tried.index)
-                .is_some_and(|fresh| stream.accept(fresh, packet.source, now, timeout).is_ok())
+                .is_some_and(|fresh| stream.accept(fresh, age, source, now, timeout).is_ok())
         })
     }
 
@@ -256,7 +257,7 @@ impl Unprotector {
         }
         if !proven {
             return match placed {
-                Some(_) => self.unprotect_after_silence(attempt, packet, Reject::AuthFailed),
+                Some(_) => self.unprotect_refused(attempt, packet, Reject::AuthFailed),
                 None => self.unprotect_first(attempt, packet, 1),
             };
         }

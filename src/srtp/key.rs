@@ -25,6 +25,7 @@ use crate::{
 /// the last holder lets go.
 pub struct TrafficKey {
     id: u64,
+    age: KeyAge,
     /// For [`Self::is_clearly_named_by`].
     mki_end: (u64, u64),
     rtp_trailer: Trailer,
@@ -39,6 +40,17 @@ pub struct TrafficKey {
     /// Kept only while a key derivation rate asks for further derivations.
     master: Option<(SecretBytes, SecretBytes)>,
     used: AtomicBool,
+}
+
+/// Which of two keys was made first. Keys are told apart by it except behind the 2^32-th of a process,
+/// which all count as one.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct KeyAge(u32);
+
+impl KeyAge {
+    fn of(id: u64) -> Self {
+        Self(u32::try_from(id).unwrap_or(u32::MAX))
+    }
 }
 
 /// Session keys for one derivation index `r` (RFC 3711 §4.3).
@@ -124,9 +136,11 @@ impl TrafficKey {
         }
         let master_salt = master_salt.get(..salt_len).unwrap_or_default();
         let kdf = Kdf::new(master_key, master_salt);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let master = || (SecretBytes::new(master_key), SecretBytes::new(master_salt));
         Ok(Self {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id,
+            age: KeyAge::of(id),
             mki_end: mki_end(&mki),
             rtp_trailer: Trailer::of(&profile, PacketKind::Rtp),
             rtcp_trailer: Trailer::of(&profile, PacketKind::Rtcp),
@@ -167,6 +181,12 @@ impl TrafficKey {
     /// Distinguishes this key from every other of the process.
     pub(crate) const fn id(&self) -> u64 {
         self.id
+    }
+
+    /// When it was made, as compared with others.
+    #[inline(always)]
+    pub(crate) const fn age(&self) -> KeyAge {
+        self.age
     }
 
     /// The identifier packets name this key by.

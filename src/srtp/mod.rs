@@ -17,6 +17,7 @@ mod layout;
 mod profile;
 mod protect;
 mod replay;
+mod restart;
 mod ring;
 mod seal;
 mod stream;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     index,
-    key::{PacketKind, TrafficKey},
+    key::{KeyAge, PacketKind, TrafficKey},
 };
 use crate::{
     error::Reject,
@@ -83,6 +83,13 @@ impl KeyRing {
         let before = self.expected.iter().find(|(of, _)| *of == ssrc);
         let estimated = before.map(|(_, at)| index::estimate(*at, seq).unwrap_or(*at).roc());
         self.announced_roc(ssrc).max(estimated).unwrap_or_default()
+    }
+
+    /// Whether a key of the ring is newer than all up to this age: it was made later, and none of them
+    /// stands before it.
+    pub(crate) fn is_newer(&self, key: &TrafficKey, than: KeyAge) -> bool {
+        let mut before = self.keys.iter().map(|key| key.age()).take_while(|age| *age != key.age());
+        key.age() > than && before.all(|age| age > than)
     }
 
     /// Finds the key that a packet names. Each key looks for its MKI where its own profile puts it.

@@ -7,7 +7,7 @@ use std::{num::NonZeroU64, time::Duration};
 
 use super::{
     index,
-    key::PacketKind,
+    key::{KeyAge, PacketKind},
     replay::{Fresh, ReplayWindow},
 };
 use crate::{
@@ -56,25 +56,48 @@ impl StreamKey {
     }
 }
 
-/// State of one stream: where it is, what was accepted, who sends it, when it last spoke.
+/// State of one stream: where it is, what was accepted, who sends it, when it last spoke, and what goes
+/// with how it is known: by authentic packets, or by packets that nothing proves but which state their
+/// index ([`super::unproven`]), of which the last is kept.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-pub(crate) struct Stream {
+pub(crate) struct Stream<Known = KeysHeard> {
     pub(super) key: StreamKey,
     window: ReplayWindow,
     /// Source address of the stream as a number, 0 if unknown.
     source: u32,
     /// Milliseconds, as given by the caller; wraps.
     pub(super) last_seen: u32,
-    /// The index that a packet which nothing proves stated last; [`super::unproven`] uses it.
-    stated: PacketIndex,
+    known: Known,
 }
 
-impl Stream {
+/// Under which keys packets of a stream have been accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeysHeard {
+    /// The one made last.
+    newest: KeyAge,
+    /// Older ones are not accepted: their packets belong to what the sender sent before it started again.
+    oldest: KeyAge,
+}
+
+impl KeysHeard {
+    /// A packet under this key was accepted, and under no other yet.
+    pub(crate) fn first(newest: KeyAge) -> Self {
+        Self { newest, oldest: KeyAge::default() }
+    }
+}
+
+impl<Known> Stream<Known> {
     /// A stream whose first packet has this index.
-    pub(super) fn starting_at(index: PacketIndex, key: StreamKey, source: u32, now: u32) -> Self {
+    pub(super) fn starting_at(
+        index: PacketIndex,
+        key: StreamKey,
+        known: Known,
+        source: u32,
+        now: u32,
+    ) -> Self {
         let window = ReplayWindow::starting_at(index);
-        Self { key, window, source, last_seen: now, stated: index }
+        Self { key, window, source, last_seen: now, known }
     }
 
     /// The index of a packet of this stream, which is `stated` if the packet says so itself, and proof
@@ -106,36 +129,6 @@ impl Stream {
         self.window.check_next(index)
     }
 
-    /// Records an authenticated packet.
-    ///
-    /// # Errors
-    /// [`Reject::SourceConflict`] if another source was heard less than `source_timeout` ago.
-    #[inline(always)]
-    pub(crate) fn accept(
-        &mut self,
-        fresh: Fresh,
-        source: u32,
-        now: u32,
-        source_timeout: &Duration,
-    ) -> Result<(), Reject> {
-        if source != self.source {
-            self.change_source(source, now, *source_timeout)?;
-        }
-        self.window.commit(fresh);
-        self.last_seen = now;
-        Ok(())
-    }
-
-    #[cold]
-    fn change_source(&mut self, source: u32, now: u32, timeout: Duration) -> Result<(), Reject> {
-        if source == 0 {
-            return Ok(());
-        }
-        self.may_come_from(source, now, timeout)?;
-        self.source = source;
-        Ok(())
-    }
-
     /// Whether a packet of this source may be one of this stream. Changes nothing.
     ///
     /// # Errors
@@ -148,36 +141,6 @@ impl Stream {
     ) -> Result<(), Reject> {
         let known = source == self.source || source == 0 || self.source == 0;
         if known || self.is_silent(now, timeout) { Ok(()) } else { Err(Reject::SourceConflict) }
-    }
-
-    /// Moves to the index that a packet states without proof, as every `rate`-th does, with a replay
-    /// window of `window` packets. It is believed if it lies near those believed before, or else if it
-    /// follows the one stated last, so that two agree.
-    ///
-    /// # Errors
-    /// [`Reject::Unsynchronized`] if it stands alone; [`Reject::TooOld`] or [`Reject::Replayed`].
-    pub(crate) fn claim(
-        &mut self,
-        index: PacketIndex,
-        rate: u16,
-        window: u16,
-        now: u32,
-    ) -> Result<(), Reject> {
-        //= RFC 3711 §3.3.1: further apart than this, an estimate would be wrong
-        let far = rate.max(0x8000);
-        let is_near = |other: PacketIndex| index.value().abs_diff(other.value()) <= far.into();
-        let agrees = index > self.stated && is_near(self.stated);
-        self.stated = index;
-        if is_near(self.window.highest()) {
-            let fresh = self.window.check(index, window)?;
-            self.window.commit(fresh);
-        } else if agrees {
-            self.window = ReplayWindow::starting_at(index);
-        } else {
-            return Err(Reject::Unsynchronized);
-        }
-        self.last_seen = now;
-        Ok(())
     }
 
     /// Where a packet lies that nothing proves and that does not carry its rollover counter, as every
@@ -212,6 +175,112 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Records an authenticated packet under a key of this age.
+    ///
+    /// # Errors
+    /// [`Reject::SourceConflict`] if another source was heard less than `source_timeout` ago;
+    /// [`Reject::MkiExpired`] as [`Self::takes`] gives it.
+    #[inline(always)]
+    pub(crate) fn accept(
+        &mut self,
+        fresh: Fresh,
+        age: KeyAge,
+        source: u32,
+        now: u32,
+        source_timeout: &Duration,
+    ) -> Result<(), Reject> {
+        if source != self.source || age != self.known.newest {
+            self.change(age, source, now, *source_timeout)?;
+        }
+        self.window.commit(fresh);
+        self.last_seen = now;
+        Ok(())
+    }
+
+    #[cold]
+    fn change(
+        &mut self,
+        age: KeyAge,
+        source: u32,
+        now: u32,
+        timeout: Duration,
+    ) -> Result<(), Reject> {
+        self.takes(age)?;
+        self.may_come_from(source, now, timeout)?;
+        if source != 0 {
+            self.source = source;
+        }
+        self.known.newest = self.known.newest.max(age);
+        Ok(())
+    }
+
+    /// Whether a packet under a key of this age may be one of this stream.
+    ///
+    /// # Errors
+    /// [`Reject::MkiExpired`] if the sender has started again under a newer one.
+    pub(crate) fn takes(&self, age: KeyAge) -> Result<(), Reject> {
+        if age < self.known.oldest { Err(Reject::MkiExpired) } else { Ok(()) }
+    }
+
+    /// The newest key under which a packet has been accepted.
+    pub(crate) fn newest_key(&self) -> KeyAge {
+        self.known.newest
+    }
+
+    /// Begins anew with an authenticated packet at this index, under a key of this age that is newer than
+    /// all so far. Packets under those are not accepted any more.
+    ///
+    /// # Errors
+    /// [`Reject::SourceConflict`] if another source was heard less than `timeout` ago.
+    pub(crate) fn restart(
+        &mut self,
+        index: PacketIndex,
+        age: KeyAge,
+        source: u32,
+        now: u32,
+        timeout: Duration,
+    ) -> Result<(), Reject> {
+        self.may_come_from(source, now, timeout)?;
+        let source = if source == 0 { self.source } else { source };
+        let known = KeysHeard { newest: age, oldest: age };
+        *self = Self::starting_at(index, self.key, known, source, now);
+        Ok(())
+    }
+}
+
+impl Stream<PacketIndex> {
+    /// Moves to the index that a packet states without proof, as every `rate`-th does, with a replay
+    /// window of `window` packets. It is believed if it lies near those believed before, or else if it
+    /// follows the one stated last, so that two agree.
+    ///
+    /// # Errors
+    /// [`Reject::Unsynchronized`] if it stands alone; [`Reject::TooOld`] or [`Reject::Replayed`].
+    pub(crate) fn claim(
+        &mut self,
+        index: PacketIndex,
+        rate: u16,
+        window: u16,
+        now: u32,
+    ) -> Result<(), Reject> {
+        //= RFC 3711 §3.3.1: further apart than this, an estimate would be wrong
+        let far = rate.max(0x8000);
+        let is_near = |other: PacketIndex| index.value().abs_diff(other.value()) <= far.into();
+        let agrees = index > self.known && is_near(self.known);
+        self.known = index;
+        if is_near(self.window.highest()) {
+            let fresh = self.window.check(index, window)?;
+            self.window.commit(fresh);
+        } else if agrees {
+            self.window = ReplayWindow::starting_at(index);
+        } else {
+            return Err(Reject::Unsynchronized);
+        }
+        self.last_seen = now;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +288,6 @@ mod tests {
     #[test]
     fn state_of_a_stream_is_one_cache_line() {
         assert_eq!(size_of::<Option<Stream>>(), 64);
+        assert_eq!(size_of::<Option<Stream<PacketIndex>>>(), 64);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     kernel::prefetch,
     key::PacketKind,
-    stream::{SessionId, Stream, StreamKey},
+    stream::{KeysHeard, SessionId, Stream, StreamKey},
 };
 use crate::ids::{PacketIndex, Ssrc};
 
@@ -23,8 +23,8 @@ impl Hint {
 
 /// Open-addressing table with linear probing; at most half full, never grown.
 #[derive(Debug)]
-pub(crate) struct StreamTable {
-    slots: Box<[Option<Stream>]>,
+pub(crate) struct StreamTable<Known = KeysHeard> {
+    slots: Box<[Option<Stream<Known>>]>,
     /// What leaves as many upper bits of 64 as there are slots for.
     shift: u32,
     len: usize,
@@ -44,7 +44,7 @@ pub(crate) enum Inserted {
     Full,
 }
 
-impl StreamTable {
+impl<Known: Copy> StreamTable<Known> {
     /// Room for `limit` streams, of which one destination may take `limit_per_destination`.
     pub(crate) fn new(limit: usize, limit_per_destination: usize) -> Self {
         let limit = limit.clamp(1, 1 << 31);
@@ -72,7 +72,7 @@ impl StreamTable {
 
     /// Looks a stream up.
     #[inline(always)]
-    pub(crate) fn find(&self, key: StreamKey) -> (Hint, Option<&Stream>) {
+    pub(crate) fn find(&self, key: StreamKey) -> (Hint, Option<&Stream<Known>>) {
         let home = self.home(key);
         match &self.slots[home] {
             Some(stream) if stream.key == key => (Hint::of(home), Some(stream)),
@@ -91,7 +91,7 @@ impl StreamTable {
 
     /// The stream, from where it was found.
     #[inline(always)]
-    pub(crate) fn get_mut(&mut self, key: StreamKey, hint: Hint) -> Option<&mut Stream> {
+    pub(crate) fn get_mut(&mut self, key: StreamKey, hint: Hint) -> Option<&mut Stream<Known>> {
         let place = hint.0 as usize;
         if self.slots.get(place).is_some_and(|slot| slot.as_ref().is_some_and(|s| s.key == key)) {
             return self.slots[place].as_mut();
@@ -100,7 +100,7 @@ impl StreamTable {
     }
 
     #[inline(never)]
-    fn find_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
+    fn find_mut(&mut self, key: StreamKey) -> Option<&mut Stream<Known>> {
         let place = self.probe(key);
         self.slots[place].as_mut()
     }
@@ -110,6 +110,7 @@ impl StreamTable {
         &mut self,
         key: StreamKey,
         index: PacketIndex,
+        known: Known,
         source: u32,
         now: u32,
     ) -> Inserted {
@@ -123,7 +124,7 @@ impl StreamTable {
             outcome = Inserted::Evicted;
         }
         let place = self.probe(key);
-        self.slots[place] = Some(Stream::starting_at(index, key, source, now));
+        self.slots[place] = Some(Stream::starting_at(index, key, known, source, now));
         self.len += 1;
         *self.siblings.entry(key.destination()).or_default() += 1;
         outcome
@@ -194,6 +195,7 @@ impl StreamTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::srtp::key::KeyAge;
 
     fn key(session: u32, ssrc: u32) -> StreamKey {
         StreamKey::new(SessionId(session), PacketKind::Rtp, Ssrc(ssrc))
@@ -201,6 +203,10 @@ mod tests {
 
     fn get(table: &StreamTable, key: StreamKey) -> Option<&Stream> {
         table.find(key).1
+    }
+
+    fn heard() -> KeysHeard {
+        KeysHeard::first(KeyAge::default())
     }
 
     fn index(value: u64) -> PacketIndex {
@@ -211,10 +217,10 @@ mod tests {
     fn the_longest_silent_stream_of_the_same_session_makes_room() {
         let mut table = StreamTable::new(8, 3);
         for (time, ssrc) in [(30, 1), (10, 2), (20, 3)] {
-            assert_eq!(table.insert(key(1, ssrc), index(5), 0, time), Inserted::Added);
+            assert_eq!(table.insert(key(1, ssrc), index(5), heard(), 0, time), Inserted::Added);
         }
-        assert_eq!(table.insert(key(2, 1), index(5), 0, 5), Inserted::Added);
-        assert_eq!(table.insert(key(1, 4), index(6), 0, 40), Inserted::Evicted);
+        assert_eq!(table.insert(key(2, 1), index(5), heard(), 0, 5), Inserted::Added);
+        assert_eq!(table.insert(key(1, 4), index(6), heard(), 0, 40), Inserted::Evicted);
         assert!(get(&table, key(1, 2)).is_none());
         assert!([1, 3, 4].iter().all(|ssrc| get(&table, key(1, *ssrc)).is_some()));
         assert!(get(&table, key(2, 1)).is_some());
@@ -226,8 +232,8 @@ mod tests {
     fn rtp_streams_are_listed_by_session_and_ssrc() {
         let mut table = StreamTable::new(8, 8);
         let rtcp = StreamKey::new(SessionId(3), PacketKind::Rtcp, Ssrc(9));
-        table.insert(key((1 << 30) - 1, u32::MAX), index(70_000), 0, 0);
-        table.insert(rtcp, index(5), 0, 0);
+        table.insert(key((1 << 30) - 1, u32::MAX), index(70_000), heard(), 0, 0);
+        table.insert(rtcp, index(5), heard(), 0, 0);
         let listed: Vec<_> = table.rtp().collect();
         assert_eq!(listed, [(SessionId((1 << 30) - 1), Ssrc(u32::MAX), index(70_000))]);
     }
@@ -236,9 +242,9 @@ mod tests {
     fn a_table_full_of_other_sessions_takes_no_more() {
         let mut table = StreamTable::new(4, 4);
         for ssrc in 0..4 {
-            table.insert(key(1, ssrc), index(0), 0, 0);
+            table.insert(key(1, ssrc), index(0), heard(), 0, 0);
         }
-        assert_eq!(table.insert(key(2, 9), index(0), 0, 0), Inserted::Full);
+        assert_eq!(table.insert(key(2, 9), index(0), heard(), 0, 0), Inserted::Full);
         assert_eq!(table.len(), 4);
     }
 
@@ -246,7 +252,7 @@ mod tests {
     fn removal_keeps_every_other_stream_reachable() {
         let mut table = StreamTable::new(1000, 1000);
         for ssrc in 0..1000 {
-            table.insert(key(ssrc % 7, ssrc.wrapping_mul(0x0101_0101)), index(1), 0, 0);
+            table.insert(key(ssrc % 7, ssrc.wrapping_mul(0x0101_0101)), index(1), heard(), 0, 0);
         }
         for session in [3, 0, 6] {
             table.remove_session(SessionId(session));

@@ -12,7 +12,7 @@ use super::{
     key::{PacketKind, SessionKeys},
     replay::{Fresh, ReplayWindow},
     ring::KeyRing,
-    stream::SessionId,
+    stream::{KeysHeard, SessionId},
     stream_table::{Hint, Inserted, StreamTable},
     trials::Trials,
 };
@@ -82,6 +82,11 @@ pub struct StreamLimits {
     /// A stream silent for this long may come back from another source address, and with a higher
     /// rollover counter than its last packets let expect. Default 30 s.
     pub source_timeout: Duration,
+    /// Whether a sender may start again under a newer key with the SSRC it had, against RFC 3711 §3.3.1:
+    /// rollover counter 0 is then tried with a packet under a newer MKI that is refused where the stream
+    /// is, and if that opens it, the stream begins anew and takes no older MKIs any more. Not for packets
+    /// under RCC. Default `false`; counters [`Unprotector::restarted_streams`], `mki_expired`.
+    pub sender_restarts: bool,
 }
 
 impl Default for StreamLimits {
@@ -95,6 +100,7 @@ impl Default for StreamLimits {
             roc_trials_saved: 256,
             roc_trial_pause: Duration::from_millis(20),
             source_timeout: Duration::from_secs(30),
+            sender_restarts: false,
         }
     }
 }
@@ -108,8 +114,9 @@ pub struct Unprotector {
     pub(super) now: u32,
     pub(super) trials: Trials,
     pub(super) evicted: u64,
+    pub(super) restarted: u64,
     /// Streams that only packets without authentication tell of (RCC mode 3); allocated with the first.
-    pub(super) claimed: Option<StreamTable>,
+    pub(super) claimed: Option<StreamTable<PacketIndex>>,
     derived: DerivedKeys,
 }
 
@@ -131,6 +138,7 @@ impl Unprotector {
             now: 0,
             trials: Trials::new(&limits),
             evicted: 0,
+            restarted: 0,
             claimed: None,
             derived: DerivedKeys::default(),
         }
@@ -193,6 +201,12 @@ impl Unprotector {
         self.evicted
     }
 
+    /// How often a stream has begun anew, as [`StreamLimits::sender_restarts`] allows.
+    #[must_use]
+    pub const fn restarted_streams(&self) -> u64 {
+        self.restarted
+    }
+
     /// As [`Self::unprotect`], within the batch's budget of rollover counter trials.
     pub(super) fn unprotect_one(&mut self, packet: &mut Packet<'_>) -> Verdict {
         let Some(attempt) = Attempt::read(packet) else { return Err(Attempt::why_not(packet)) };
@@ -212,7 +226,7 @@ impl Unprotector {
             },
             Err(reject) => reject,
         };
-        self.unprotect_after_silence(&attempt, packet, refused)
+        self.unprotect_refused(&attempt, packet, refused)
     }
 
     /// The only step that proves origin: authenticates, then decrypts in place. If the tag does not
@@ -260,10 +274,11 @@ impl Unprotector {
         index: PacketIndex,
         fresh: Fresh,
     ) -> Verdict {
-        let key = attempt.stream(packet.session);
+        let (key, age) = (attempt.stream(packet.session), attempt.key.age());
         match self.streams.get_mut(key, hint) {
             Some(stream) => {
-                stream.accept(fresh, packet.source, self.now, &self.limits.source_timeout)?;
+                let timeout = &self.limits.source_timeout;
+                stream.accept(fresh, age, packet.source, self.now, timeout)?;
             }
             // `fresh` came from a look at the stream in this very table.
             None => return self.commit_first(attempt, packet, index),
@@ -280,7 +295,8 @@ impl Unprotector {
         index: PacketIndex,
     ) -> Verdict {
         let key = attempt.stream(packet.session);
-        match self.streams.insert(key, index, packet.source, self.now) {
+        let known = KeysHeard::first(attempt.key.age());
+        match self.streams.insert(key, index, known, packet.source, self.now) {
             Inserted::Added => {}
             Inserted::Evicted => self.evicted += 1,
             Inserted::Full => return Err(Reject::StreamLimit),

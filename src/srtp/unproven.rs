@@ -9,6 +9,7 @@
 use super::{
     attempt::Attempt,
     profile::{Rcc, RccMode},
+    stream::Stream,
     stream_table::{Inserted, StreamTable},
     unprotect::{Packet, Unprotector, Verdict},
 };
@@ -54,7 +55,7 @@ impl Unprotector {
             return Ok(false);
         }
         // Whoever sends first can claim a stream, so it is tied to no source.
-        match claimed.insert(key, stated, 0, self.now) {
+        match claimed.insert(key, stated, stated, 0, self.now) {
             Inserted::Added => {}
             Inserted::Evicted => self.evicted += 1,
             Inserted::Full => return Err(Reject::StreamLimit),
@@ -69,12 +70,27 @@ impl Unprotector {
         packet: &Packet<'_>,
         rcc: Rcc,
     ) -> Result<PacketIndex, Reject> {
-        let table = match rcc.mode {
-            RccMode::M1 | RccMode::M2 => Some(&self.streams),
-            RccMode::M3 => self.claimed.as_ref(),
-        };
-        let stream = table.and_then(|table| table.find(attempt.stream(packet.session)).1);
-        let stream = stream.ok_or(Reject::Unsynchronized)?;
+        let key = attempt.stream(packet.session);
+        match rcc.mode {
+            RccMode::M1 | RccMode::M2 => {
+                let stream = self.streams.find(key).1.ok_or(Reject::Unsynchronized)?;
+                stream.takes(attempt.key.age())?;
+                self.guess_in(stream, attempt, packet, rcc)
+            }
+            RccMode::M3 => {
+                let stream = self.claimed.as_ref().and_then(|table| table.find(key).1);
+                self.guess_in(stream.ok_or(Reject::Unsynchronized)?, attempt, packet, rcc)
+            }
+        }
+    }
+
+    fn guess_in<Known>(
+        &self,
+        stream: &Stream<Known>,
+        attempt: &Attempt<'_>,
+        packet: &Packet<'_>,
+        rcc: Rcc,
+    ) -> Result<PacketIndex, Reject> {
         stream.may_come_from(packet.source, self.now, self.limits.source_timeout)?;
         stream.guess(attempt.clear.seq, rcc.rate, self.limits.replay_window)
     }
