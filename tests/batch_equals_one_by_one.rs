@@ -137,8 +137,13 @@ fn wire(sent: &[Sent], keys: &[Arc<TrafficKey>]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn ring(keys: &[Arc<TrafficKey>]) -> KeyRing {
-    KeyRing::new(keys.to_vec())
+/// The keys in the order they were made in, newest first, or the other way round.
+fn ring(keys: &[Arc<TrafficKey>], newest_first: bool) -> KeyRing {
+    let mut keys = keys.to_vec();
+    if newest_first {
+        keys.reverse();
+    }
+    KeyRing::new(keys)
 }
 
 type Outcome = (Verdict, Vec<u8>);
@@ -209,10 +214,13 @@ proptest! {
         sent in proptest::collection::vec(sent(), 0..150),
         size in 1..90_usize,
         always_silent: bool,
+        sender_restarts: bool,
     ) {
         let keys = keys();
-        let (wire, ring) = (wire(&sent, &keys), ring(&keys));
+        // Only where the newest key is the one made last can a sender start again.
+        let (wire, ring) = (wire(&sent, &keys), ring(&keys, sender_restarts));
         let mut limits = limits();
+        limits.sender_restarts = sender_restarts;
         if always_silent {
             // Streams may jump ahead, and change their source, with every packet.
             limits.source_timeout = Duration::ZERO;
@@ -281,7 +289,7 @@ fn replay_within_one_batch_is_delivered_once() {
         let sent = vec![one; 5];
         let wire = wire(&sent, &keys);
         let verdicts: Vec<_> =
-            in_batches(&wire, &sent, &ring(&keys), limits(), Backend::active(), 5)
+            in_batches(&wire, &sent, &ring(&keys, false), limits(), Backend::active(), 5)
                 .into_iter()
                 .map(|(verdict, _)| verdict)
                 .collect();

@@ -20,14 +20,17 @@
 //! | `held` grows, `released` does not | MTK messages do not arrive: look at `key_messages`, at their port, and at the key counters below |
 //! | `hold_expired`, `unknown_mki` | as above; the MSK of these packets was never delivered, for example after an expulsion |
 //! | `hold_full` | as above at a high rate |
-//! | `mki_expired` | a sender kept using a key longer than the grace period after its successor |
+//! | `mki_expired` | a sender kept using a key longer than the grace period after its successor; with `sender_restarts`, also a recording of what a talker sent before it started again |
 //! | `auth_failed` | forged or damaged; or keys differ (another salt, another derivation rate); or the rollover counter differs: joined late without an announced one |
+//! | `auth_failed`, all packets of one talker | its sequence number has jumped by more than 2^15 (`before_start` near the beginning of a stream): over after 30 s of it; or, right after a change of key, it has started again with rollover counter 0: `StreamLimits::sender_restarts` tolerates that |
 //! | `replayed` | duplicated by the network, or sent over two paths |
 //! | `too_old` | reordered by more than the replay window |
+//! | `replayed` and `too_old`, all packets of one talker | its sequence number, or SRTCP index, has started again under the same key: a fault of the sender, which uses its keystream twice. Over when it passes where it was, or with a new key and `sender_restarts` |
+//! | `streams` grows, the talkers do not | with `sender_restarts`: a sender starts again and again; else more talkers than `streams_per_session` |
 //! | `before_start` | reordered around the first packet of a stream |
 //! | `unsynchronized` | normal for at most R packets after joining where the policy leaves packets without a tag (RCC mode 1 or 3); later, packets with the rollover counter get lost or fail; in mode 3, a forged counter, or a sender that has started again |
 //! | `unauthenticated`, beside `media` | the policy leaves media without a tag (RCC mode 1, or 3 without AEAD) |
-//! | `source_conflict` | two senders with one SSRC |
+//! | `source_conflict` | two senders with one SSRC, or one sender that has changed its address or port: over once the first has been silent for 30 s |
 //! | `stream_limit` | more streams than the limit |
 //! | `trial_limit` | a flood of forged streams, or very many late joins at once without an announced rollover counter |
 //! | `worker_queue_full` | a worker is too slow, or its callback blocks |

@@ -94,10 +94,17 @@
 //! | change of key | rollover counter, replay lists and SRTCP index continue (RFC 3711 §3.3.1, §3.4) |
 //! | retiring a traffic key | a grace period after the first packet under a newer one, or as the oldest of more than the limit |
 //! | more than 2^15 packets of a stream missed | once nothing was accepted for the source timeout, higher rollover counters are tried, as for a new stream |
+//! | jump of a sequence number by more than 2^15 | the estimate looks for the packet behind the last one, so that it is refused; the stream is taken up as after so much loss |
+//! | sender that starts again under the same key, or an older one | refused: nothing tells its packets from recorded ones. It is heard when it passes where it was |
+//! | sender that starts again under a newer key | refused like that, as RFC 3711 §3.3.1 has rollover counters run on; with `StreamLimits::sender_restarts`, a packet that is refused where the stream is, under a key newer than all it was heard under, is tried at rollover counter 0. If that opens it, the stream begins anew, and older keys are `mki_expired` for it from then on |
+//! | which key is newer | made later, and in front of the others in the ring; where the two disagree, neither |
+//! | SRTCP of a sender that starts again | states its index, so that one is tried and no other; SRTP and SRTCP of an SSRC start again each for itself |
+//! | sender that starts again under RCC | its counter counts, as above: refused until it passes where it was |
 //! | packet that carries its rollover counter (RCC) | that counter and no other is tried; the stream moves to it if it lies ahead, never back |
 //! | MAC of RCC mode 2 on the other packets | as long as the whole tag field |
 //! | RCC with GCM | mode 3 only: the counter behind the MKI, outside the AEAD, which it makes fail if it is wrong |
 //! | RCC without a tag on some packets | delivered marked as not authenticated: see [`super::threat_model`] |
 //! | jump of a rollover counter that nothing proves | followed when a second packet agrees |
-//! | two senders with one SSRC | the first keeps it until it is silent for the source timeout |
+//! | two senders with one SSRC | the first keeps it until it is silent for the source timeout; told apart by address and port, a restarted sender as well |
+//! | SSRC not announced | its stream begins with the first packet that is authentic, at any rollover counter that was tried; nothing else binds it |
 //! | first SRTCP index | any |

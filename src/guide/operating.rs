@@ -12,6 +12,7 @@
 //! | `StreamLimits::roc_trials_saved` | 256 of each | `trial_limit` |
 //! | `StreamLimits::roc_trial_pause` | 20 ms, doubled up to 1.28 s | `trial_limit` |
 //! | `StreamLimits::source_timeout` | 30 s | `source_conflict` |
+//! | `StreamLimits::sender_restarts` | off | `auth_failed`, `too_old`, `replayed` of the restarted sender; on: `mki_expired` of what it sent before |
 //! | `Limits::held_packets` | 2048 a lane; no group more than it leaves free | `hold_full` |
 //! | `Limits::held_octets` | 2 MiB a lane, shared likewise | `hold_full` |
 //! | `Limits::held_packets_per_group` | 1024; no source more than it leaves free | `hold_full` |

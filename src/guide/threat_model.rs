@@ -103,6 +103,11 @@
 //! another (`streams_per_session`, `streams`) is a new one when it comes back, and its old packets can be
 //! played again while their key is held. Only members can bring up so many streams.
 //!
+//! Where senders may start again (`StreamLimits::sender_restarts`, off by default) a stream's memory begins
+//! anew with a packet under a key that it was not heard under before, nor under a newer one, and what older
+//! keys protect is refused from then on: nothing is played twice. Anybody without keys can make such a trial
+//! happen, as rarely as other rollover counter trials.
+//!
 //! Counters of MSK and MTK messages must only rise, and are kept per MUK and per MSK. Without a state they
 //! are lost when the process ends: a restarted client can be fed an old MSK message, though not one that
 //! was made under another MUK. With one (feature `state`, `recv --state`) what was accepted is on disk

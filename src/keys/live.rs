@@ -175,7 +175,8 @@ impl LiveKeys {
         }
         let out = RecordWriter::default()
             .list(self.msks.iter(), |out, msk| out.u16(msk.number))
-            .list(self.keys.iter(), |out, live| live.write(out))
+            // Oldest first, so that they are made in that order when they are read back.
+            .list(self.keys.iter().rev(), |out, live| live.write(out))
             .list(self.announced.iter(), write_roc)
             .list(self.retired.iter(), |out, (msk, lowest)| {
                 out.u16(msk.number).option(*lowest, |out, mtk| out.u16(mtk.0))
@@ -187,13 +188,14 @@ impl LiveKeys {
     pub(super) fn read(value: &[u8], group: u16) -> Option<Self> {
         let mut value = RecordReader::new(value);
         let msk = |value: &mut RecordReader<'_>| Some(MskId { group, number: value.u16()? });
-        let live = Self {
+        let mut live = Self {
             msks: value.list(msk)?,
             keys: value.list(|value| Live::read(value, group))?,
             announced: value.list(read_roc)?,
             retired: value
                 .list(|value| Some((msk(value)?, value.option(|value| value.u16().map(MtkId))?)))?,
         };
+        live.keys.reverse();
         value.finish().map(|()| live)
     }
 

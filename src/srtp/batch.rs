@@ -217,14 +217,10 @@ impl Unprotector {
     /// Accepts an authentic packet that goes on with its stream, which most do.
     #[inline(always)]
     fn accept(&mut self, packet: &Packet<'_>, tried: &Tried<'_>) -> bool {
-        let (now, timeout) = (self.now, &self.limits.source_timeout);
-        let (source, age) = (packet.source, tried.attempt.key.age());
-        let stream = self.streams.get_mut(tried.stream, tried.hint);
-        stream.is_some_and(|stream| {
-            stream
-                .place_next(tried.index)
-                .is_some_and(|fresh| stream.accept(fresh, age, source, now, timeout).is_ok())
-        })
+        let (age, now) = (tried.attempt.key.age(), self.now);
+        self.streams
+            .get_mut(tried.stream, tried.hint)
+            .is_some_and(|stream| stream.accept_next(tried.index, age, packet.source, now))
     }
 
     /// What becomes of a packet that [`Self::accept`] does not take, or whose MAC does not stand where

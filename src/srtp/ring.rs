@@ -34,7 +34,8 @@ impl KeyRing {
     pub const EMPTY: Self =
         Self { keys: Vec::new(), retired: Vec::new(), announced: Vec::new(), expected: Vec::new() };
 
-    /// A ring of these keys, newest first.
+    /// A ring of these keys, newest first. A key that was made later is a newer one to
+    /// [`StreamLimits::sender_restarts`](super::StreamLimits::sender_restarts): make each but once.
     #[must_use]
     pub fn new(keys: Vec<Arc<TrafficKey>>) -> Self {
         Self { keys, ..Self::default() }
@@ -160,6 +161,21 @@ mod tests {
         assert_eq!(ring.why_not(PacketKind::Rtp, &packet(10)), Reject::UnknownMki);
         let gone = ring.with_retired(MSK, None);
         assert_eq!(gone.why_not(PacketKind::Rtp, &packet(10)), Reject::MkiExpired);
+    }
+
+    #[test]
+    fn key_is_newer_only_by_age_and_by_place() {
+        let ring = ring();
+        let (newest, older) = (&ring.keys[0], &ring.keys[1]);
+        assert!(older.age() > newest.age(), "made in the wrong order");
+        assert!(!ring.is_newer(newest, older.age()) && !ring.is_newer(older, newest.age()));
+        let ring = KeyRing::new(vec![Arc::clone(older), Arc::clone(newest)]);
+        let (newest, older) = (&ring.keys[0], &ring.keys[1]);
+        assert!(ring.is_newer(newest, older.age()) && !ring.is_newer(older, newest.age()));
+        assert!(!ring.is_newer(newest, newest.age()));
+        // Whether the key that was heard is still held makes no difference.
+        let alone = KeyRing::new(vec![Arc::clone(newest)]);
+        assert!(alone.is_newer(newest, older.age()));
     }
 
     #[test]

@@ -121,14 +121,6 @@ impl<Known> Stream<Known> {
         Ok((index, fresh))
     }
 
-    /// As [`Self::place`], for a packet that has been placed at `index` before and lies ahead of all
-    /// that has been accepted by now: it would be placed there again. `None` if it does not, or not near
-    /// enough to be sure.
-    #[inline(always)]
-    pub(crate) fn place_next(&self, index: PacketIndex) -> Option<Fresh> {
-        self.window.check_next(index)
-    }
-
     /// Whether a packet of this source may be one of this stream. Changes nothing.
     ///
     /// # Errors
@@ -176,42 +168,47 @@ impl<Known> Stream<Known> {
 }
 
 impl Stream {
+    /// Records an authenticated packet that has been placed at `index` before, if it lies ahead of all that
+    /// has been accepted by now, so near that it would be placed there again, and comes from the usual
+    /// source under the newest key. `false`, and nothing has changed, if not: [`Self::accept`] decides.
+    #[inline(always)]
+    pub(crate) fn accept_next(
+        &mut self,
+        index: PacketIndex,
+        age: KeyAge,
+        source: u32,
+        now: u32,
+    ) -> bool {
+        if source != self.source || age != self.known.newest {
+            return false;
+        }
+        let Some(fresh) = self.window.check_next(index) else { return false };
+        self.window.commit(fresh);
+        self.last_seen = now;
+        true
+    }
+
     /// Records an authenticated packet under a key of this age.
     ///
     /// # Errors
     /// [`Reject::SourceConflict`] if another source was heard less than `source_timeout` ago;
     /// [`Reject::MkiExpired`] as [`Self::takes`] gives it.
-    #[inline(always)]
     pub(crate) fn accept(
         &mut self,
         fresh: Fresh,
         age: KeyAge,
         source: u32,
         now: u32,
-        source_timeout: &Duration,
-    ) -> Result<(), Reject> {
-        if source != self.source || age != self.known.newest {
-            self.change(age, source, now, *source_timeout)?;
-        }
-        self.window.commit(fresh);
-        self.last_seen = now;
-        Ok(())
-    }
-
-    #[cold]
-    fn change(
-        &mut self,
-        age: KeyAge,
-        source: u32,
-        now: u32,
-        timeout: Duration,
+        source_timeout: Duration,
     ) -> Result<(), Reject> {
         self.takes(age)?;
-        self.may_come_from(source, now, timeout)?;
+        self.may_come_from(source, now, source_timeout)?;
         if source != 0 {
             self.source = source;
         }
         self.known.newest = self.known.newest.max(age);
+        self.window.commit(fresh);
+        self.last_seen = now;
         Ok(())
     }
 

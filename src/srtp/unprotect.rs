@@ -277,7 +277,7 @@ impl Unprotector {
         let (key, age) = (attempt.stream(packet.session), attempt.key.age());
         match self.streams.get_mut(key, hint) {
             Some(stream) => {
-                let timeout = &self.limits.source_timeout;
+                let timeout = self.limits.source_timeout;
                 stream.accept(fresh, age, packet.source, self.now, timeout)?;
             }
             // `fresh` came from a look at the stream in this very table.

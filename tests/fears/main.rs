@@ -19,6 +19,7 @@ mod gateway;
 mod late_join;
 mod many_groups;
 mod reordering;
+mod sender_restarts;
 mod sequence_wrap;
 mod two_senders;
 mod workers;
