@@ -34,7 +34,7 @@ impl Unprotector {
             return None;
         }
         let (seq, stated) = (attempt.clear.seq, attempt.stated_index());
-        let index = stated.unwrap_or(PacketIndex::new(Roc(0), seq));
+        let index = stated.unwrap_or_else(|| PacketIndex::new(Roc(0), seq));
         let tried = stated.or_else(|| index::estimate(stream.highest(), seq).ok());
         // What has failed once fails again.
         (refused != Reject::AuthFailed || tried != Some(index)).then_some(index)
