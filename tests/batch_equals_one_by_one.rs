@@ -82,10 +82,15 @@ fn keys() -> Vec<Arc<TrafficKey>> {
         with_rcc("AEAD_AES_128_GCM+RCCm3:5"),
         with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm3:2"),
     ];
+    keys_with(&profiles)
+}
+
+fn keys_with(profiles: &[Profile]) -> Vec<Arc<TrafficKey>> {
     (1_u16..)
         .zip(profiles)
         .map(|(number, profile)| {
-            let mki = Mki::mbms(MskId { group: 3, number: 1 }, MtkId(number));
+            let (mki, profile) =
+                (Mki::mbms(MskId { group: 3, number: 1 }, MtkId(number)), *profile);
             let master = vec![number.to_le_bytes()[0]; profile.cipher.key_len()];
             Arc::new(TrafficKey::new(mki, profile, &master, &[9; 14]).unwrap())
         })
@@ -236,6 +241,42 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn batches_in_which_senders_start_again_under_newer_keys(
+        mut sent in proptest::collection::vec(sent(), 20..150),
+        size in 2..90_usize,
+        always_silent: bool,
+    ) {
+        let profiles = [Profile::AES_CM_128_HMAC_SHA1_80, Profile::AEAD_AES_128_GCM];
+        let keys = keys_with(&profiles.repeat(4));
+        let count = sent.len();
+        for (place, sent) in sent.iter_mut().enumerate() {
+            // One key after the other, with late packets of the one before, at rollover counters 0 to 4.
+            sent.key = (keys.len() * place / count).saturating_sub(sent.key % 4 / 3);
+            sent.ssrc = 4 * (sent.ssrc % 2);
+            sent.source = 1;
+        }
+        let (wire, ring) = (wire(&sent, &keys), ring(&keys, true));
+        let mut limits = limits();
+        limits.sender_restarts = true;
+        limits.roc_trial_pause = Duration::ZERO;
+        if always_silent {
+            limits.source_timeout = Duration::ZERO;
+        }
+        let expected = one_by_one(&wire, &sent, &ring, limits, Backend::Portable);
+        for backend in Backend::available() {
+            let found = in_batches(&wire, &sent, &ring, limits, *backend, size);
+            prop_assert_eq!(&found, &expected, "{}", backend);
+        }
+        for (place, (verdict, _)) in expected.iter().enumerate() {
+            // No octets are delivered twice.
+            let again = wire[..place].iter().zip(&expected).any(|(octets, (before, _))| {
+                *octets == wire[place] && before.is_ok() && verdict.is_ok()
+            });
+            prop_assert!(!again, "{}", place);
+        }
+    }
 
     #[test]
     fn protected_batches_of_any_size_and_mixture(
