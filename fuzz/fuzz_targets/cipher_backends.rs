@@ -8,7 +8,7 @@ use libfuzzer_sys::{
 };
 use mcast_srtp::srtp::{
     Backend, Cipher,
-    internals::{CipherKey, CtrJob, GcmJob, ctr_batch, gcm_open_batch, gcm_seal_batch},
+    internals::{self, CipherKey, CtrJob, GcmJob, ctr_batch, gcm_open_batch, gcm_seal_batch},
 };
 
 fuzz_target!(|input: &[u8]| {
@@ -23,13 +23,18 @@ fn compare(u: &mut Unstructured<'_>) -> Result<()> {
     let packets = (0..count).map(|_| Packet::new(u)).collect::<Result<Vec<_>>>()?;
 
     let (portable, kernels) = Backend::available().split_first().expect("one is always there");
-    let streams = ctr(*portable, &cm, &packets);
+    let streams = ctr(&cm, &packets, |jobs| ctr_batch(*portable, jobs));
     let sealed = gcm_seal(*portable, &gcm, &packets);
     let opened = gcm_open(*portable, &gcm, &packets, &sealed);
     for kernel in kernels {
-        assert!(ctr(*kernel, &cm, &packets) == streams, "{kernel}");
+        assert!(ctr(&cm, &packets, |jobs| ctr_batch(*kernel, jobs)) == streams, "{kernel}");
         assert!(gcm_seal(*kernel, &gcm, &packets) == sealed, "{kernel}");
         assert!(gcm_open(*kernel, &gcm, &packets, &sealed) == opened, "{kernel}");
+    }
+    #[cfg(target_arch = "x86_64")]
+    if !kernels.is_empty() {
+        let with_aes_ni = |jobs: &mut [CtrJob<'_>]| assert!(internals::ctr_batch_with_aes_ni(jobs));
+        assert!(ctr(&cm, &packets, with_aes_ni) == streams, "AES-NI");
     }
     // A forged packet is as it came, any other as it was before it was sealed.
     for (i, (packet, (text, ok))) in packets.iter().zip(opened).enumerate() {
@@ -77,12 +82,16 @@ fn keys(u: &mut Unstructured<'_>, ciphers: &[Cipher]) -> Result<Vec<CipherKey>> 
     (0..4).map(key).collect()
 }
 
-fn ctr(backend: Backend, keys: &[CipherKey], packets: &[Packet]) -> Vec<Vec<u8>> {
+fn ctr(
+    keys: &[CipherKey],
+    packets: &[Packet],
+    batch: impl Fn(&mut [CtrJob<'_>]),
+) -> Vec<Vec<u8>> {
     let mut texts: Vec<_> = packets.iter().map(|p| p.text.clone()).collect();
     let jobs = packets.iter().zip(&mut texts);
     let mut jobs: Vec<_> =
         jobs.map(|(p, data)| CtrJob { key: &keys[p.key], iv: p.iv, data }).collect();
-    ctr_batch(backend, &mut jobs);
+    batch(&mut jobs);
     texts
 }
 

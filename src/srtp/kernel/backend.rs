@@ -19,7 +19,8 @@ use std::{env, fmt, sync::OnceLock};
 pub enum Backend {
     /// RustCrypto's implementations, any processor.
     Portable,
-    /// x86-64 with AVX2, BMI1, BMI2, AES-NI and PCLMULQDQ; SHA-NI is used where there is.
+    /// x86-64 with AVX2, BMI1, BMI2, AES-NI and PCLMULQDQ; SHA-NI is used where there is, and for
+    /// AES-CM VAES.
     Avx2,
     /// x86-64 with AVX-512 (F, BW, VL), VAES and VPCLMULQDQ besides.
     Avx512,

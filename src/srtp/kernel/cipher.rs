@@ -8,7 +8,8 @@ use super::{
 };
 #[cfg(target_arch = "x86_64")]
 use super::{
-    aes_schedule::Schedule, ctr_avx2, ctr_avx512, gcm_avx2, gcm_avx512, gcm_powers::HashPowers,
+    aes_schedule::Schedule, ctr_avx2, ctr_avx512, ctr_vaes256, gcm_avx2, gcm_avx512,
+    gcm_powers::HashPowers,
 };
 use crate::srtp::Cipher;
 
@@ -119,6 +120,11 @@ pub fn ctr_batch(backend: Backend, jobs: &mut [CtrJob<'_>]) {
             unsafe { ctr_avx512::ctr(jobs) }
         }
         #[cfg(target_arch = "x86_64")]
+        Backend::Avx2 if is_x86_feature_detected!("vaes") => {
+            // SAFETY: as above, and VAES besides.
+            unsafe { ctr_vaes256::ctr(jobs) }
+        }
+        #[cfg(target_arch = "x86_64")]
         Backend::Avx2 => {
             // SAFETY: as above.
             unsafe { ctr_avx2::ctr(jobs) }
@@ -129,6 +135,18 @@ pub fn ctr_batch(backend: Backend, jobs: &mut [CtrJob<'_>]) {
             }
         }
     }
+}
+
+/// Runs every job as [`Backend::Avx2`] does on a processor without VAES, which tests and fuzzing would not
+/// meet on one that has it. `false`, and nothing done, without that set.
+#[cfg(all(target_arch = "x86_64", any(test, feature = "internals")))]
+pub fn ctr_batch_with_aes_ni(jobs: &mut [CtrJob<'_>]) -> bool {
+    let usable = Backend::detect() >= Backend::Avx2;
+    if usable {
+        // SAFETY: the set's target features are there.
+        unsafe { ctr_avx2::ctr(jobs) }
+    }
+    usable
 }
 
 /// Opens each job; `ok`, as long as `jobs`, tells which tags matched.

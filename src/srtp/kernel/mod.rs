@@ -26,6 +26,9 @@ mod ctr_avx2;
 #[expect(unsafe_code, reason = "SIMD kernel")]
 mod ctr_avx512;
 #[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads and stores of SIMD kernels")]
+mod ctr_vaes256;
+#[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD kernel")]
 mod gcm_abreast512;
 #[cfg(target_arch = "x86_64")]
@@ -102,6 +105,8 @@ pub(crate) use memory::{joined, prefetch};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
+    #[cfg(target_arch = "x86_64")]
+    pub use super::cipher::ctr_batch_with_aes_ni;
     pub use super::cipher::{CipherKey, CtrJob, GcmJob, ctr_batch, gcm_open_batch, gcm_seal_batch};
     pub use super::hmac::{HmacJob, HmacKey, hmac_batch};
     #[cfg(target_arch = "x86_64")]
