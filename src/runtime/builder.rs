@@ -164,7 +164,8 @@ impl GatewayBuilder {
     }
 
     /// Starts the threads and joins the groups. `callback` runs on the lane threads (key events: on
-    /// the key thread) and must not block. If it panics, the event it was given is lost to it, the
+    /// the key thread) and must not block; above all it must not wait for a thread that is inside
+    /// [`Gateway::join`] or [`Gateway::leave`], which wait for it. If it panics, the event it was given is lost to it, the
     /// panic is counted ([`GatewayStats::callback_panics`](super::GatewayStats::callback_panics)), and
     /// the thread goes on.
     ///

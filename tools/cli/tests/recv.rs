@@ -192,8 +192,14 @@ fn interrupt_ends_the_reception_cleanly() {
     let dump = files.path("media.rtpdump");
     let child = start(&files, &group, &["--rtpdump", text(&dump)]);
     let pid = child.id().to_string();
+    let written = dump.clone();
     let interrupt = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(1));
+        // It has begun to record when the file has more than its head.
+        let begun = || std::fs::metadata(&written).is_ok_and(|about| about.len() > 512);
+        let start = Instant::now();
+        while !begun() && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
     });
     let output = feed(&mut group, child);

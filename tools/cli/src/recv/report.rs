@@ -72,6 +72,8 @@ struct KeyReport {
     msk: u64,
     mtk: u64,
     verifications: u64,
+    /// Tables of keys published.
+    publishes: u64,
     generation: u64,
     /// Writes to the state, and those that the system refused.
     commits: u64,
@@ -222,6 +224,7 @@ fn keys(stats: &KeyStats) -> KeyReport {
         msk: stats.msk,
         mtk: stats.mtk,
         verifications: stats.verifications,
+        publishes: stats.publishes,
         generation: stats.generation,
         commits: stats.commits,
         commits_failed: stats.commits_failed,
