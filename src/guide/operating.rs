@@ -5,7 +5,7 @@
 //! | limit | default | counter of what it refused |
 //! |---|---|---|
 //! | `StreamLimits::streams` | 4096 a lane, 128 octets each; as many again, once RCC mode 3 without AEAD is used, of streams that nothing proves | `stream_limit` |
-//! | `StreamLimits::streams_per_session` | 256 | the longest silent stream makes room |
+//! | `StreamLimits::streams_per_session` | 256 | the longest silent stream makes room: `evicted_streams` |
 //! | `StreamLimits::replay_window` | 128 packets, up to 256 | `too_old` |
 //! | `StreamLimits::roc_candidates` | 4 | `auth_failed` |
 //! | `StreamLimits::roc_trials_per_batch` | 16 for known sources, 16 for others | `trial_limit` |

@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::Add};
 
-use crate::counter::{Counter, RejectCounters, RejectStats};
+use crate::{
+    counter::{Counter, RejectCounters, RejectStats},
+    srtp::Opened,
+};
 
 /// Counters of one group. One lane writes, so that counting takes no locked instruction.
 #[derive(Debug, Default)]
@@ -17,12 +20,20 @@ pub struct GroupCounters {
     pub(crate) held: Counter,
     pub(crate) released: Counter,
     pub(crate) streams: Counter,
+    pub(crate) evicted_streams: Counter,
     pub(crate) socket_drops: Counter,
     pub(crate) ignored_octets: Counter,
     pub(crate) rejects: RejectCounters,
 }
 
 impl GroupCounters {
+    /// Counts what an accepted packet did to the streams.
+    #[inline]
+    pub(crate) fn count_stream(&self, opened: &Opened) {
+        self.streams.add(opened.new_stream.into());
+        self.evicted_streams.add(opened.evicted_stream.into());
+    }
+
     /// The counters of this moment.
     #[must_use]
     pub fn snapshot(&self) -> GroupStats {
@@ -37,6 +48,7 @@ impl GroupCounters {
             held: self.held.value(),
             released: self.released.value(),
             streams: self.streams.value(),
+            evicted_streams: self.evicted_streams.value(),
             socket_drops: self.socket_drops.value(),
             ignored_octets: self.ignored_octets.value(),
             rejects: self.rejects.snapshot(),
@@ -68,6 +80,8 @@ pub struct GroupStats {
     pub released: u64,
     /// Streams seen for the first time.
     pub streams: u64,
+    /// Streams forgotten because others of the same address needed the room.
+    pub evicted_streams: u64,
     /// Datagrams the system dropped because a socket's buffer was full, at the sockets that the group
     /// uses; other groups may share them. Read once a second.
     pub socket_drops: u64,
@@ -93,6 +107,7 @@ impl Add for GroupStats {
             held: self.held + other.held,
             released: self.released + other.released,
             streams: self.streams + other.streams,
+            evicted_streams: self.evicted_streams + other.evicted_streams,
             socket_drops: self.socket_drops + other.socket_drops,
             ignored_octets: self.ignored_octets + other.ignored_octets,
             rejects: self.rejects + other.rejects,
@@ -103,13 +118,17 @@ impl Add for GroupStats {
 impl fmt::Display for GroupStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { datagrams, media, burst, rtcp, key_messages, held, .. } = self;
-        let Self { unauthenticated, socket_drops, .. } = self;
+        let Self { unauthenticated, socket_drops, evicted_streams, .. } = self;
         write!(
             f,
             "{datagrams} datagrams: {media} media, {burst} burst, {rtcp} rtcp, \
              {key_messages} key messages, {held} held"
         )?;
-        let others = [("unauthenticated", unauthenticated), ("socket_drops", socket_drops)];
+        let others = [
+            ("unauthenticated", unauthenticated),
+            ("socket_drops", socket_drops),
+            ("evicted_streams", evicted_streams),
+        ];
         for (name, count) in others.into_iter().filter(|(_, count)| **count > 0) {
             write!(f, ", {count} {name}")?;
         }

@@ -207,7 +207,7 @@ impl Lane {
             match verdict {
                 Ok(Some(opened)) => {
                     let plain = packet.bytes.get(..opened.len).unwrap_or_default();
-                    port.counters.streams.add(opened.new_stream.into());
+                    port.counters.count_stream(&opened);
                     let bursts = self.bursts.of(port.group);
                     let mut arrival = Arrival { port, source, now, bursts };
                     report.count(deliver(&mut arrival, packet.kind, &opened, plain, sink));
@@ -283,7 +283,7 @@ impl Lane {
                     Ok(opened) => {
                         report.released += 1;
                         port.counters.released.add(1);
-                        port.counters.streams.add(opened.new_stream.into());
+                        port.counters.count_stream(&opened);
                         let plain = packet.bytes.get(..opened.len).unwrap_or_default();
                         let bursts = self.bursts.of(port.group);
                         let mut arrival = Arrival { port, source: held.source, now, bursts };

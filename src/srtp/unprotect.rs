@@ -50,6 +50,8 @@ pub struct Opened {
     pub len: usize,
     /// The stream's state was created by this packet.
     pub new_stream: bool,
+    /// Another stream of the session was forgotten to make room for this one.
+    pub evicted_stream: bool,
     /// Whether anything proves the packet. Only profiles with RCC mode 1, or mode 3 without AEAD, have
     /// packets that nothing does; anybody can have made them, and they may be copies.
     pub authenticated: bool,
@@ -297,11 +299,18 @@ impl Unprotector {
         let key = attempt.stream(packet.session);
         let known = KeysHeard::first(attempt.key.age());
         match self.streams.insert(key, index, known, packet.source, self.now) {
-            Inserted::Added => {}
-            Inserted::Evicted => self.evicted += 1,
             Inserted::Full => return Err(Reject::StreamLimit),
+            inserted => {
+                self.trials.know(packet.session, packet.source);
+                Ok(self.note_eviction(attempt.opened(index, true), inserted))
+            }
         }
-        self.trials.know(packet.session, packet.source);
-        Ok(attempt.opened(index, true))
+    }
+
+    /// Counts a stream that made room, and tells of it with the packet that took the room.
+    pub(super) fn note_eviction(&mut self, opened: Opened, inserted: Inserted) -> Opened {
+        let evicted_stream = inserted == Inserted::Evicted;
+        self.evicted += u64::from(evicted_stream);
+        Opened { evicted_stream, ..opened }
     }
 }

@@ -47,6 +47,8 @@ struct GroupReport {
     held: u64,
     released: u64,
     streams: u64,
+    /// Streams forgotten because others needed the room.
+    evicted_streams: u64,
     /// Datagrams the system dropped because the receive buffer was full.
     socket_drops: u64,
     /// Octets behind burst-control messages that are neither padding nor items.
@@ -189,6 +191,7 @@ fn group(name: &str, stats: &GroupStats) -> GroupReport {
         held: stats.held,
         released: stats.released,
         streams: stats.streams,
+        evicted_streams: stats.evicted_streams,
         socket_drops: stats.socket_drops,
         ignored_octets: stats.ignored_octets,
         verdicts: verdicts(stats.rejects.iter()),
