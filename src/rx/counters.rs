@@ -2,10 +2,7 @@
 
 use std::{fmt, ops::Add};
 
-use crate::{
-    counter::{Counter, RejectCounters, RejectStats},
-    srtp::Opened,
-};
+use crate::counter::{Counter, RejectCounters, RejectStats};
 
 /// Counters of one group. One lane writes, so that counting takes no locked instruction.
 #[derive(Debug, Default)]
@@ -27,13 +24,6 @@ pub struct GroupCounters {
 }
 
 impl GroupCounters {
-    /// Counts what an accepted packet did to the streams.
-    #[inline]
-    pub(crate) fn count_stream(&self, opened: &Opened) {
-        self.streams.add(opened.new_stream.into());
-        self.evicted_streams.add(opened.evicted_stream.into());
-    }
-
     /// The counters of this moment.
     #[must_use]
     pub fn snapshot(&self) -> GroupStats {

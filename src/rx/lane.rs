@@ -207,7 +207,7 @@ impl Lane {
             match verdict {
                 Ok(Some(opened)) => {
                     let plain = packet.bytes.get(..opened.len).unwrap_or_default();
-                    port.counters.count_stream(&opened);
+                    port.counters.streams.add(opened.new_stream.into());
                     let bursts = self.bursts.of(port.group);
                     let mut arrival = Arrival { port, source, now, bursts };
                     report.count(deliver(&mut arrival, packet.kind, &opened, plain, sink));
@@ -220,6 +220,16 @@ impl Lane {
                     report.rejected += 1;
                     port.counters.rejects.add(reject);
                 }
+            }
+        }
+        self.count_evictions();
+    }
+
+    /// Counts the streams that made room for others, at the port of both.
+    fn count_evictions(&mut self) {
+        for session in self.unprotector.take_evictions() {
+            if let Some(port) = self.sorter.port_of(session) {
+                port.counters.evicted_streams.add(1);
             }
         }
     }
@@ -283,7 +293,7 @@ impl Lane {
                     Ok(opened) => {
                         report.released += 1;
                         port.counters.released.add(1);
-                        port.counters.count_stream(&opened);
+                        port.counters.streams.add(opened.new_stream.into());
                         let plain = packet.bytes.get(..opened.len).unwrap_or_default();
                         let bursts = self.bursts.of(port.group);
                         let mut arrival = Arrival { port, source: held.source, now, bursts };
@@ -302,6 +312,7 @@ impl Lane {
             drop(packets);
             drop(batch);
             self.hold.remove_done();
+            self.count_evictions();
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Reject,
-    srtp::PacketKind,
+    srtp::{PacketKind, SessionId},
     wire::classify::{Class, classify},
 };
 
@@ -42,6 +42,11 @@ impl Sorter {
 
     pub(crate) fn remove_port(&mut self, port: PortId) -> Option<Port> {
         self.ports.get_mut(port.0).and_then(Option::take)
+    }
+
+    /// The port whose streams are in this session. Walks the list.
+    pub(crate) fn port_of(&self, session: SessionId) -> Option<&Port> {
+        self.ports.iter().flatten().find(|port| port.session == session)
     }
 
     #[inline]

@@ -233,8 +233,7 @@ impl Attempt<'_> {
         authenticated: bool,
     ) -> Opened {
         let (header_len, len) = (self.clear.header_len, self.layout.text_end);
-        let ssrc = self.clear.ssrc;
-        Opened { index, ssrc, header_len, len, new_stream, evicted_stream: false, authenticated }
+        Opened { index, ssrc: self.clear.ssrc, header_len, len, new_stream, authenticated }
     }
 
     /// Restores the ciphertext of an AEAD packet that was opened under this index: counter mode is

@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
+
 use super::{
     attempt::Attempt,
+    batch::MAX_BATCH,
     derived::DerivedKeys,
     kernel::Backend,
     key::{PacketKind, SessionKeys},
@@ -50,8 +53,6 @@ pub struct Opened {
     pub len: usize,
     /// The stream's state was created by this packet.
     pub new_stream: bool,
-    /// Another stream of the session was forgotten to make room for this one.
-    pub evicted_stream: bool,
     /// Whether anything proves the packet. Only profiles with RCC mode 1, or mode 3 without AEAD, have
     /// packets that nothing does; anybody can have made them, and they may be copies.
     pub authenticated: bool,
@@ -115,7 +116,8 @@ pub struct Unprotector {
     pub(super) backend: Backend,
     pub(super) now: u32,
     pub(super) trials: Trials,
-    pub(super) evicted: u64,
+    evicted: u64,
+    evictions: ArrayVec<SessionId, MAX_BATCH>,
     pub(super) restarted: u64,
     /// Streams that only packets without authentication tell of (RCC mode 3); allocated with the first.
     pub(super) claimed: Option<StreamTable<PacketIndex>>,
@@ -140,6 +142,7 @@ impl Unprotector {
             now: 0,
             trials: Trials::new(&limits),
             evicted: 0,
+            evictions: ArrayVec::new(),
             restarted: 0,
             claimed: None,
             derived: DerivedKeys::default(),
@@ -201,6 +204,12 @@ impl Unprotector {
     #[must_use]
     pub const fn evicted_streams(&self) -> u64 {
         self.evicted
+    }
+
+    /// Sessions that have forgotten a stream for another since the last call, once for each stream; of
+    /// more than [`MAX_BATCH`] at a time the last are left out.
+    pub fn take_evictions(&mut self) -> impl Iterator<Item = SessionId> {
+        self.evictions.drain(..)
     }
 
     /// How often a stream has begun anew, as [`StreamLimits::sender_restarts`] allows.
@@ -288,6 +297,11 @@ impl Unprotector {
         Ok(attempt.opened(index, false))
     }
 
+    pub(super) fn note_eviction(&mut self, session: SessionId) {
+        self.evicted += 1;
+        let _ = self.evictions.try_push(session);
+    }
+
     /// The state of a new stream begins here and nowhere else.
     #[cold]
     pub(super) fn commit_first(
@@ -299,18 +313,11 @@ impl Unprotector {
         let key = attempt.stream(packet.session);
         let known = KeysHeard::first(attempt.key.age());
         match self.streams.insert(key, index, known, packet.source, self.now) {
+            Inserted::Added => {}
+            Inserted::Evicted => self.note_eviction(packet.session),
             Inserted::Full => return Err(Reject::StreamLimit),
-            inserted => {
-                self.trials.know(packet.session, packet.source);
-                Ok(self.note_eviction(attempt.opened(index, true), inserted))
-            }
         }
-    }
-
-    /// Counts a stream that made room, and tells of it with the packet that took the room.
-    pub(super) fn note_eviction(&mut self, opened: Opened, inserted: Inserted) -> Opened {
-        let evicted_stream = inserted == Inserted::Evicted;
-        self.evicted += u64::from(evicted_stream);
-        Opened { evicted_stream, ..opened }
+        self.trials.know(packet.session, packet.source);
+        Ok(attempt.opened(index, true))
     }
 }

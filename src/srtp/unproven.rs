@@ -24,25 +24,24 @@ impl Unprotector {
         packet: &mut Packet<'_>,
     ) -> Verdict {
         let rcc = attempt.key.profile().rcc.ok_or(Reject::Unsupported)?;
-        let (index, inserted) = match attempt.stated_index() {
+        let (index, new_stream) = match attempt.stated_index() {
             Some(stated) => (stated, self.claim(attempt, packet, rcc, stated)?),
-            None => (self.guess(attempt, packet, rcc)?, None),
+            None => (self.guess(attempt, packet, rcc)?, false),
         };
         let backend = self.backend;
         let session = self.session(attempt, index)?;
         attempt.decrypt(backend, session, index, packet.bytes);
-        let opened = attempt.delivered(index, inserted.is_some(), false);
-        Ok(inserted.map_or(opened, |inserted| self.note_eviction(opened, inserted)))
+        Ok(attempt.delivered(index, new_stream, false))
     }
 
-    /// Takes the index that a packet states under mode 3; tells how its stream came in if it is new.
+    /// Takes the index that a packet states under mode 3; tells whether its stream is new.
     fn claim(
         &mut self,
         attempt: &Attempt<'_>,
         packet: &Packet<'_>,
         rcc: Rcc,
         stated: PacketIndex,
-    ) -> Result<Option<Inserted>, Reject> {
+    ) -> Result<bool, Reject> {
         let limits = &self.limits;
         let claimed = self
             .claimed
@@ -53,13 +52,15 @@ impl Unprotector {
             && let Some(stream) = claimed.get_mut(key, hint)
         {
             stream.claim(stated, rcc.rate, limits.replay_window, self.now)?;
-            return Ok(None);
+            return Ok(false);
         }
         // Whoever sends first can claim a stream, so it is tied to no source.
         match claimed.insert(key, stated, stated, 0, self.now) {
-            Inserted::Full => Err(Reject::StreamLimit),
-            inserted => Ok(Some(inserted)),
+            Inserted::Added => {}
+            Inserted::Evicted => self.note_eviction(packet.session),
+            Inserted::Full => return Err(Reject::StreamLimit),
         }
+        Ok(true)
     }
 
     /// The index of a packet that neither carries its rollover counter nor is authenticated.

@@ -71,7 +71,7 @@ fn longest_silent_stream_makes_room_for_a_new_talker() {
     }
     assert_eq!(client.count(Reject::Replayed), 2);
     assert_eq!(client.indexes(), [100, 101, 102, 103, 104]);
-    assert!(client.stats().evicted_streams == 1);
+    assert_eq!(client.stats().evicted_streams, 1);
 }
 
 #[test]
