@@ -151,19 +151,6 @@ impl Attempt<'_> {
         Self::tag_matches(trailer, bytes, &mac[0])
     }
 
-    /// The text to run counter mode over if it is encrypted; `None` with the NULL cipher.
-    #[inline(always)]
-    pub(super) fn ctr_job<'b>(
-        &self,
-        session: &'b SessionKeys,
-        index: PacketIndex,
-        bytes: &'b mut [u8],
-    ) -> Option<CtrJob<'b>> {
-        let key = session.cipher.as_ref()?;
-        let data = bytes.get_mut(self.clear.header_len..self.layout.text_end)?;
-        Some(CtrJob { key, iv: session.counter_block(self.clear.ssrc.0, index), data })
-    }
-
     /// Runs counter mode over the text, if there is any.
     #[inline]
     pub(super) fn decrypt(
@@ -174,7 +161,7 @@ impl Attempt<'_> {
         bytes: &mut [u8],
     ) {
         if self.is_encrypted()
-            && let Some(job) = self.ctr_job(session, index, bytes)
+            && let Some(job) = self.delivered(index, false, true).text_job(session, bytes)
         {
             ctr_batch(backend, &mut [job]);
         }
@@ -257,6 +244,20 @@ impl Attempt<'_> {
             PacketKind::Rtp => true,
             PacketKind::Rtcp => self.layout.is_encrypted_rtcp(),
         }
+    }
+}
+
+impl Opened {
+    /// The text to run counter mode over if it is encrypted; `None` with the NULL cipher.
+    #[inline(always)]
+    pub(super) fn text_job<'b>(
+        &self,
+        session: &'b SessionKeys,
+        bytes: &'b mut [u8],
+    ) -> Option<CtrJob<'b>> {
+        let key = session.cipher.as_ref()?;
+        let data = bytes.get_mut(self.header_len..self.len)?;
+        Some(CtrJob { key, iv: session.counter_block(self.ssrc.0, self.index), data })
     }
 }
 

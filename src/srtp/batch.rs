@@ -17,11 +17,11 @@ use super::{
         hmac::{HmacJob, hmac_batch},
         prefetch,
     },
-    key::Course,
+    key::{Course, TrafficKey},
     layout::{Clear, Trailer},
     stream::StreamKey,
     stream_table::Hint,
-    unprotect::{Packet, Unprotector, Verdict},
+    unprotect::{Opened, Packet, Unprotector, Verdict},
 };
 use crate::{error::Reject, ids::PacketIndex};
 
@@ -47,26 +47,26 @@ impl Unprotector {
 
     /// A batch of one packet: nothing to gather.
     fn unprotect_single(&mut self, packet: &mut Packet<'_>) -> Verdict {
-        let plain =
-            Attempt::read_plain(packet).and_then(|attempt| self.place(packet, attempt, None));
-        let Some(tried) = plain else { return self.unprotect_one(packet) };
-        let Tried { attempt, index, .. } = &tried;
-        let session = attempt.session();
+        let Some(attempt) = Attempt::read_plain(packet) else { return self.unprotect_one(packet) };
+        let Some(tried) = self.place(packet, &attempt, None) else {
+            return self.unprotect_one(packet);
+        };
+        let (session, index) = (attempt.session(), tried.opened.index);
         let proven = match tried.course {
             Course::Alone => return self.unprotect_one(packet),
             Course::Hashed => {
                 let trailer = attempt.plain_trailer();
-                attempt.verify_hmac(trailer, self.backend, session, *index, packet.bytes)
+                attempt.verify_hmac(trailer, self.backend, session, index, packet.bytes)
             }
-            Course::Sealed => attempt.open_aead(self.backend, session, *index, packet.bytes),
+            Course::Sealed => attempt.open_aead(self.backend, session, index, packet.bytes),
         };
         if !(proven && self.accept(packet, &tried)) {
             return self.settle_otherwise(packet, &tried, proven, None);
         }
         if tried.course == Course::Hashed {
-            attempt.decrypt(self.backend, session, *index, packet.bytes);
+            attempt.decrypt(self.backend, session, index, packet.bytes);
         }
-        Ok(attempt.opened(*index, false))
+        Ok(tried.opened)
     }
 
     fn unprotect_chunk(&mut self, batch: &mut [Packet<'_>], verdicts: &mut [Verdict]) {
@@ -95,18 +95,14 @@ impl Unprotector {
             rest = behind;
             self.look_ahead(now, rest);
             for packet in now {
-                let plain = Attempt::read_plain(packet);
-                match plain.and_then(|attempt| self.place(packet, attempt, None)) {
-                    Some(mut tried) => {
-                        let trailer = tried.attempt.plain_trailer();
-                        jobs.add(&mut tried, trailer, packet.bytes);
-                        plans.push(Some(tried));
-                    }
-                    None => {
-                        let mut tried = self.plan_otherwise(packet, &mut verdicts[plans.len()]);
-                        jobs.add_otherwise(tried.as_mut(), packet.bytes);
-                        plans.push(tried);
-                    }
+                if let Some(attempt) = Attempt::read_plain(packet)
+                    && let Some(mut tried) = self.place(packet, &attempt, None)
+                {
+                    jobs.add(&mut tried, &attempt, attempt.plain_trailer(), packet.bytes);
+                    plans.push(Some(tried));
+                } else {
+                    let planned = self.plan_otherwise(packet, &mut verdicts[plans.len()]);
+                    plans.push(jobs.add_otherwise(planned, packet.bytes));
                 }
             }
         }
@@ -140,26 +136,30 @@ impl Unprotector {
     fn place<'a>(
         &self,
         packet: &Packet<'_>,
-        attempt: Attempt<'a>,
+        attempt: &Attempt<'a>,
         stated: Option<PacketIndex>,
     ) -> Option<Tried<'a>> {
         let stream = attempt.stream(packet.session);
         let (hint, state) = self.streams.find(stream);
         let placed = state?.place(attempt.clear.seq, stated, self.limits.replay_window);
         let (index, _) = placed.ok()?;
-        Some(Tried { attempt, stream, index, hint, course: attempt.course() })
+        Some(Tried::new(attempt, index, stream, hint, attempt.course()))
     }
 
     /// The plan for a packet that is not plain, or not of a known stream. `None` once it has its
     /// verdict, because no key can open it.
     #[inline(never)]
-    fn plan_otherwise<'a>(&self, packet: &Packet<'a>, verdict: &mut Verdict) -> Option<Tried<'a>> {
+    fn plan_otherwise<'a>(
+        &self,
+        packet: &Packet<'a>,
+        verdict: &mut Verdict,
+    ) -> Option<(Attempt<'a>, Tried<'a>)> {
         let Some(attempt) = Attempt::read(packet) else {
             *verdict = Err(Attempt::why_not(packet));
             return None;
         };
-        if let Some(tried) = self.place(packet, attempt, attempt.stated_index()) {
-            return Some(tried);
+        if let Some(tried) = self.place(packet, &attempt, attempt.stated_index()) {
+            return Some((attempt, tried));
         }
         let stream = attempt.stream(packet.session);
         let (hint, state) = self.streams.find(stream);
@@ -172,7 +172,8 @@ impl Unprotector {
             Some(_) => attempt.course(),
             None => Course::Alone,
         };
-        Some(Tried { attempt, stream, index: first.unwrap_or_default(), hint, course })
+        let index = first.unwrap_or_default();
+        Some((attempt, Tried::new(&attempt, index, stream, hint, course)))
     }
 
     /// Decides each packet in its turn, and decrypts what was accepted and is not decrypted yet.
@@ -184,7 +185,9 @@ impl Unprotector {
         proofs: &Proofs,
         verdicts: &mut [Verdict],
     ) {
-        let (mut macs, mut opened) = (proofs.macs.iter(), proofs.opened.iter());
+        let done = self.settle_sealed(batch, plans, &proofs.opened, verdicts);
+        let (batch, plans, verdicts) = (&mut batch[done..], &plans[done..], &mut verdicts[done..]);
+        let (mut macs, mut opened) = (proofs.macs.iter(), proofs.opened[done..].iter());
         let mut texts = ArrayVec::<CtrJob<'_>, MAX_BATCH>::new();
         for ((packet, plan), verdict) in batch.iter_mut().zip(plans).zip(verdicts) {
             let Some(tried) = plan else { continue };
@@ -196,7 +199,7 @@ impl Unprotector {
                 }
                 Course::Hashed => {
                     mac = macs.next();
-                    let trailer = tried.attempt.plain_trailer();
+                    let trailer = tried.key.trailer(packet.kind);
                     mac.is_some_and(|mac| Attempt::tag_matches(trailer, packet.bytes, mac))
                 }
                 Course::Sealed => opened.next().is_some_and(|opened| *opened),
@@ -205,22 +208,52 @@ impl Unprotector {
                 *verdict = self.settle_otherwise(packet, tried, proven, mac);
                 continue;
             }
-            let Tried { attempt, index, .. } = tried;
-            *verdict = Ok(attempt.opened(*index, false));
-            if tried.course == Course::Hashed {
-                texts.extend(attempt.ctr_job(attempt.session(), *index, packet.bytes));
+            *verdict = Ok(tried.opened);
+            if tried.course == Course::Hashed
+                && let Some(job) =
+                    tried.opened.text_job(tried.key.session(packet.kind), packet.bytes)
+            {
+                texts.push(job);
             }
         }
         ctr_batch(self.backend, &mut texts);
     }
 
-    /// Accepts an authentic packet that goes on with its stream, which most do.
+    /// Decides packets under AEAD from the first on, as far as each is authentic and goes on with its
+    /// stream. Returns how many. A loop with nothing rare in it keeps to registers.
+    #[inline(never)]
+    fn settle_sealed(
+        &mut self,
+        batch: &[Packet<'_>],
+        plans: &[Option<Tried<'_>>],
+        opened: &[bool],
+        verdicts: &mut [Verdict],
+    ) -> usize {
+        let mut done = 0;
+        for (((packet, plan), opened), verdict) in batch.iter().zip(plans).zip(opened).zip(verdicts)
+        {
+            let Some(tried) = plan else { break };
+            if !(tried.course == Course::Sealed && *opened && self.accept(packet, tried)) {
+                break;
+            }
+            *verdict = Ok(tried.opened);
+            done += 1;
+        }
+        done
+    }
+
+    /// Accepts an authentic packet that goes on with its stream, which most do, and tells its key.
     #[inline(always)]
     fn accept(&mut self, packet: &Packet<'_>, tried: &Tried<'_>) -> bool {
-        let (age, now) = (tried.attempt.key.age(), self.now);
-        self.streams
+        let (age, now) = (tried.key.age(), self.now);
+        let accepted = self
+            .streams
             .get_mut(tried.stream, tried.hint)
-            .is_some_and(|stream| stream.accept_next(tried.index, age, packet.source, now))
+            .is_some_and(|stream| stream.accept_next(tried.opened.index, age, packet.source, now));
+        if accepted {
+            tried.key.mark_used();
+        }
+        accepted
     }
 
     /// What becomes of a packet that [`Self::accept`] does not take, or whose MAC does not stand where
@@ -233,7 +266,9 @@ impl Unprotector {
         proven: bool,
         mac: Option<&[u8; 20]>,
     ) -> Verdict {
-        let Tried { attempt, index, .. } = tried;
+        // Nothing of what is read has changed, whether or not the text has been decrypted.
+        let Some(attempt) = Attempt::read(packet) else { return Err(Attempt::why_not(packet)) };
+        let (attempt, index) = (&attempt, tried.opened.index);
         let tag_matches = |mac| Attempt::tag_matches(attempt.trailer(), packet.bytes, mac);
         let proven = proven || mac.is_some_and(tag_matches);
         let (hint, stream) = self.streams.find(tried.stream);
@@ -244,10 +279,10 @@ impl Unprotector {
             // Known when the packet was planned, the stream may have made room since.
             None => self.candidate(0, attempt, packet.keys),
         };
-        if now != Some(*index) {
+        if now != Some(index) {
             // Alone, from the octets as they came.
             if proven && tried.course == Course::Sealed {
-                attempt.undo(self.backend, *index, packet.bytes);
+                attempt.undo(self.backend, index, packet.bytes);
             }
             return self.unprotect_one(packet);
         }
@@ -258,11 +293,11 @@ impl Unprotector {
             };
         }
         let opened = match placed {
-            Some(placed) => self.commit(attempt, packet, hint, *index, placed?.1)?,
-            None => self.commit_first(attempt, packet, *index)?,
+            Some(placed) => self.commit(attempt, packet, hint, index, placed?.1)?,
+            None => self.commit_first(attempt, packet, index)?,
         };
         if tried.course == Course::Hashed {
-            attempt.decrypt(self.backend, attempt.session(), *index, packet.bytes);
+            attempt.decrypt(self.backend, attempt.session(), index, packet.bytes);
         }
         Ok(opened)
     }
@@ -292,41 +327,64 @@ struct Jobs<'a> {
 impl<'a> Jobs<'a> {
     /// A packet that gave no job would shift the results of the others: it goes alone.
     #[inline(always)]
-    fn add<'k: 'a>(&mut self, tried: &mut Tried<'k>, trailer: &Trailer, bytes: &'a mut [u8]) {
-        let Tried { attempt, index, course, .. } = tried;
-        let session = attempt.session();
-        match course {
+    fn add(
+        &mut self,
+        tried: &mut Tried<'_>,
+        attempt: &Attempt<'a>,
+        trailer: &Trailer,
+        bytes: &'a mut [u8],
+    ) {
+        let (session, index) = (attempt.session(), tried.opened.index);
+        match tried.course {
             Course::Alone => {}
-            Course::Hashed => match attempt.hmac_job(trailer, session, *index, bytes) {
-                Some(job) => self.hashes.extend(Some(job)),
-                None => *course = Course::Alone,
+            Course::Hashed => match attempt.hmac_job(trailer, session, index, bytes) {
+                Some(job) => self.hashes.push(job),
+                None => tried.course = Course::Alone,
             },
-            Course::Sealed => match attempt.gcm_job(session, *index, bytes) {
-                Some(job) => self.seals.extend(Some(job)),
-                None => *course = Course::Alone,
+            Course::Sealed => match attempt.gcm_job(session, index, bytes) {
+                Some(job) => self.seals.push(job),
+                None => tried.course = Course::Alone,
             },
         }
     }
 
     #[inline(never)]
-    fn add_otherwise<'k: 'a>(&mut self, tried: Option<&mut Tried<'k>>, bytes: &'a mut [u8]) {
-        if let Some(tried) = tried {
-            let trailer = tried.attempt.trailer();
-            self.add(tried, trailer, bytes);
-        }
+    fn add_otherwise<'k: 'a>(
+        &mut self,
+        planned: Option<(Attempt<'k>, Tried<'k>)>,
+        bytes: &'a mut [u8],
+    ) -> Option<Tried<'k>> {
+        let (attempt, mut tried) = planned?;
+        self.add(&mut tried, &attempt, attempt.trailer(), bytes);
+        Some(tried)
     }
 }
 
 /// What is tried with each packet; `None` for one that has its verdict, which depends on no other.
 type Plans<'a> = ArrayVec<Option<Tried<'a>>, MAX_BATCH>;
 
-/// A packet under the index it has unless the batch itself changes that. One cache line.
+/// A packet under the index it has unless the batch itself changes that. Less than a cache line.
 struct Tried<'a> {
-    attempt: Attempt<'a>,
+    /// What is told of it if it is authentic and goes on with its stream.
+    opened: Opened,
+    key: &'a TrafficKey,
     stream: StreamKey,
-    index: PacketIndex,
     hint: Hint,
     course: Course,
+}
+
+impl<'a> Tried<'a> {
+    #[inline(always)]
+    fn new(
+        attempt: &Attempt<'a>,
+        index: PacketIndex,
+        stream: StreamKey,
+        hint: Hint,
+        course: Course,
+    ) -> Self {
+        let opened = attempt.delivered(index, false, true);
+        Self { opened, key: attempt.key, stream, hint, course }
+    }
 }
 
 /// What the authentications came to, in the order of their packets.

@@ -59,12 +59,21 @@ impl ReplayWindow {
         if self.seen[word] & bit != 0 { Err(Reject::Replayed) } else { Ok(Fresh(index)) }
     }
 
-    /// The check of an index that lies ahead of the highest one, by less than half a turn of the
-    /// sequence number; `None` for any other, which [`Self::check`] decides.
-    #[inline]
-    pub(crate) fn check_next(&self, index: PacketIndex) -> Option<Fresh> {
+    /// Records an index that lies ahead of the highest one, by less than half a turn of the sequence
+    /// number. `false`, and nothing has changed, for any other: [`Self::check`] decides.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, index: PacketIndex) -> bool {
         let ahead = index.value().wrapping_sub(self.highest.value());
-        (1..0x8000).contains(&ahead).then_some(Fresh(index))
+        if !(1..0x8000).contains(&ahead) {
+            return false;
+        }
+        // The next in order has nothing to clear: its own bit is set below.
+        if ahead > 1 {
+            self.clear_between(self.highest.value(), index.value());
+        }
+        self.highest = index;
+        self.set(index);
+        true
     }
 
     /// Highest accepted index.

@@ -179,13 +179,12 @@ impl Stream {
         source: u32,
         now: u32,
     ) -> bool {
-        if source != self.source || age != self.known.newest {
-            return false;
+        let usual = source == self.source && age == self.known.newest;
+        let accepted = usual && self.window.advance(index);
+        if accepted {
+            self.last_seen = now;
         }
-        let Some(fresh) = self.window.check_next(index) else { return false };
-        self.window.commit(fresh);
-        self.last_seen = now;
-        true
+        accepted
     }
 
     /// Records an authenticated packet under a key of this age.
