@@ -1,16 +1,20 @@
 //! Whatever a batch contains, it ends as if its packets had come one by one.
 
+#[path = "common/suites.rs"]
+mod suites;
+
 use std::{sync::Arc, time::Duration};
 
 use mcast_srtp::{
     Reject,
-    ids::{Mki, MskId, MtkId, PacketIndex, Roc, Seq, Ssrc},
+    ids::{PacketIndex, Roc, Seq, Ssrc},
     srtp::{
         Backend, KeyRing, Opened, Outgoing, Packet, PacketKind, Profile, Protector, SessionId,
         StreamLimits, TrafficKey, Unprotector, Verdict,
     },
 };
 use proptest::prelude::*;
+use suites::{KEYS, keys, keys_with};
 
 /// What happens to one packet on its way.
 #[derive(Clone, Debug)]
@@ -58,43 +62,6 @@ fn sent() -> impl Strategy<Value = Sent> {
             source: source / 2,
         },
     )
-}
-
-/// How many [`keys`] there are.
-const KEYS: usize = 11;
-
-fn with_rcc(name: &str) -> Profile {
-    Profile::from_name(name).unwrap()
-}
-
-fn keys() -> Vec<Arc<TrafficKey>> {
-    let profiles = [
-        Profile::AES_CM_128_HMAC_SHA1_80,
-        Profile::AEAD_AES_128_GCM,
-        Profile::AES_256_CM_HMAC_SHA1_32,
-        Profile::AEAD_AES_256_GCM,
-        Profile::NULL_HMAC_SHA1_80,
-        Profile::AES_CM_128_HMAC_SHA1_80.with_kdr(16),
-        // Of these, the packet of the last test carries its rollover counter.
-        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm1:5"),
-        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm2:2"),
-        with_rcc("AES_256_CM_HMAC_SHA1_32+RCCm2:10").with_kdr(16),
-        with_rcc("AEAD_AES_128_GCM+RCCm3:5"),
-        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm3:2"),
-    ];
-    keys_with(&profiles)
-}
-
-fn keys_with(profiles: &[Profile]) -> Vec<Arc<TrafficKey>> {
-    (1_u16..)
-        .zip(profiles)
-        .map(|(number, profile)| {
-            let (mki, profile) =
-                (Mki::mbms(MskId { group: 3, number: 1 }, MtkId(number)), *profile);
-            let master = vec![number.to_le_bytes()[0]; profile.cipher.key_len()];
-            Arc::new(TrafficKey::new(mki, profile, &master, &[9; 14]).unwrap())
-        })
-        .collect()
 }
 
 /// Streams start at ROC 0 to 3, close below the wrap.
@@ -315,7 +282,6 @@ proptest! {
 #[test]
 fn replay_within_one_batch_is_delivered_once() {
     let keys = keys();
-    assert_eq!(keys.len(), KEYS);
     for key in 0..KEYS {
         let one = Sent {
             ssrc: 4,

@@ -82,11 +82,7 @@ fn keys(u: &mut Unstructured<'_>, ciphers: &[Cipher]) -> Result<Vec<CipherKey>> 
     (0..4).map(key).collect()
 }
 
-fn ctr(
-    keys: &[CipherKey],
-    packets: &[Packet],
-    batch: impl Fn(&mut [CtrJob<'_>]),
-) -> Vec<Vec<u8>> {
+fn ctr(keys: &[CipherKey], packets: &[Packet], batch: impl Fn(&mut [CtrJob<'_>])) -> Vec<Vec<u8>> {
     let mut texts: Vec<_> = packets.iter().map(|p| p.text.clone()).collect();
     let jobs = packets.iter().zip(&mut texts);
     let mut jobs: Vec<_> =

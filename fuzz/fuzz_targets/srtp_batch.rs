@@ -3,20 +3,21 @@
 
 #![no_main]
 
-use std::sync::Arc;
-
 use libfuzzer_sys::{
     arbitrary::{Result, Unstructured},
     fuzz_target,
 };
 use mcast_srtp::{
     Reject,
-    ids::{Mki, MskId, MtkId, PacketIndex, Roc, Seq, Ssrc},
+    ids::{PacketIndex, Roc, Seq, Ssrc},
     srtp::{
-        Backend, KeyRing, Packet, PacketKind, Profile, Protector, SessionId, StreamLimits,
-        TrafficKey, Unprotector, Verdict,
+        Backend, KeyRing, Packet, PacketKind, Protector, SessionId, StreamLimits, Unprotector,
+        Verdict,
     },
 };
+
+#[path = "../../tests/common/suites.rs"]
+mod suites;
 
 fuzz_target!(|input: &[u8]| {
     // An input that ends before the batch does is no batch.
@@ -24,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn compare(u: &mut Unstructured<'_>) -> Result<()> {
-    let ring = KeyRing::new(keys());
+    let ring = KeyRing::new(suites::keys());
     let mut limits = StreamLimits::default();
     // A budget that no batch uses up, so that the length of the batches does not show.
     limits.roc_trials_per_batch = u32::MAX;
@@ -126,31 +127,4 @@ impl Sent {
     fn packet<'a>(&self, keys: &'a KeyRing, bytes: &'a mut [u8]) -> Packet<'a> {
         Packet { session: self.session, kind: self.kind, source: self.source, keys, bytes }
     }
-}
-
-/// One key of every kind of profile that packets take a way of their own under.
-fn keys() -> Vec<Arc<TrafficKey>> {
-    let profiles = [
-        Profile::AES_CM_128_HMAC_SHA1_80,
-        Profile::AEAD_AES_128_GCM,
-        Profile::AES_256_CM_HMAC_SHA1_32,
-        Profile::AEAD_AES_256_GCM,
-        Profile::NULL_HMAC_SHA1_80,
-        Profile::AES_CM_128_HMAC_SHA1_80.with_kdr(16),
-        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm1:5"),
-        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm2:2"),
-        with_rcc("AEAD_AES_128_GCM+RCCm3:5"),
-        with_rcc("AES_CM_128_HMAC_SHA1_80+RCCm3:2"),
-    ];
-    let numbered = (1_u8..).zip(profiles);
-    let keys = numbered.map(|(number, profile)| {
-        let mki = Mki::mbms(MskId { group: 3, number: 1 }, MtkId(number.into()));
-        let master = vec![number; profile.cipher.key_len()];
-        Arc::new(TrafficKey::new(mki, profile, &master, &[9; 14]).expect("lengths fit"))
-    });
-    keys.collect()
-}
-
-fn with_rcc(name: &str) -> Profile {
-    Profile::from_name(name).expect("a name of the project's")
 }
