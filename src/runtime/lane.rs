@@ -136,12 +136,9 @@ impl<I: Intake> LaneThread<I> {
                 std::thread::sleep(IDLE);
             }
         }
-        // After a stall much waits: keys that wait with it come before the media that need them.
-        let is_keys = |token: &usize| {
-            let socket = self.sockets.get(*token).and_then(Option::as_ref);
-            socket.is_some_and(|socket| socket.is_keys)
-        };
-        ready.sort_unstable_by_key(|token| !is_keys(token));
+        keys_first(&mut ready, |token| {
+            self.sockets.get(token).and_then(Option::as_ref).is_some_and(|socket| socket.is_keys)
+        });
         ready.iter().for_each(|token| self.drain(*token));
         !ready.is_empty()
     }
@@ -263,6 +260,12 @@ impl<I: Intake> LaneThread<I> {
     }
 }
 
+/// After a stall much waits: keys that wait with it come before the media that need them. Allocates
+/// nothing.
+fn keys_first(ready: &mut [usize], is_keys: impl Fn(usize) -> bool) {
+    ready.sort_unstable_by_key(|token| !is_keys(*token));
+}
+
 /// Batches taken from one socket before the next has its turn.
 const BATCHES_IN_TURN: usize = 16;
 const LOOK: Duration = Duration::from_secs(1);
@@ -277,6 +280,15 @@ mod tests {
         net::{ReceiveOptions, ReceiveSocket},
         rx::PortId,
     };
+
+    #[test]
+    fn sockets_of_keys_have_their_turn_before_media() {
+        let mut ready = [4, 1, 3, 0, 2];
+        keys_first(&mut ready, |token| token == 3 || token == 2);
+        ready[..2].sort_unstable();
+        ready[2..].sort_unstable();
+        assert_eq!(ready, [2, 3, 0, 1, 4]);
+    }
 
     #[test]
     fn drops_add_up_over_a_wrap_and_old_news_of_them_count_for_nothing() {
