@@ -23,6 +23,10 @@ pub(super) struct Report {
     groups: Vec<GroupReport>,
     sockets: SocketReport,
     keys: KeyReport,
+    /// Threads of the gateway that have ended before it was stopped: always 0, or a fault of ours.
+    threads_ended: usize,
+    /// How often taking an event has panicked: the same.
+    callback_panics: u64,
     /// Media packets written out.
     written: u64,
     /// Deliveries for which the queue had no room.
@@ -100,6 +104,8 @@ impl Report {
             groups: stats.groups.iter().map(|(_, name, stats)| group(name, stats)).collect(),
             sockets: sockets(&stats.sockets),
             keys: keys(&stats.keys),
+            threads_ended: stats.threads_ended,
+            callback_panics: stats.callback_panics,
             written,
             output_dropped,
             not_forwarded,
