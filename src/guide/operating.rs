@@ -103,7 +103,7 @@
 //!   that others can read is replaced by one of mode 0600 with a warning; one that others can write is
 //!   refused. A start begins a new file with what the old one held; so does growth by 1 MiB beside twice
 //!   the snapshot.
-//! - Sealing: 32 octets, `recv --state-key FILE|env:NAME` in hex; with systemd a credential. A wrong key, or none, is an
+//! - Sealing: 32 octets, `recv --state-key FILE|env:NAME|credential:NAME` in hex; with systemd a credential. A wrong key, or none, is an
 //!   error and leaves the file as it is. The key is not changed by the program: to change it, begin
 //!   another file and have the MSKs delivered again.
 //! - A damaged file is an error that names it and the octet. A last write that a crash cut short is

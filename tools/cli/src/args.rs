@@ -3,11 +3,14 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    str::FromStr,
     time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
 use mcast_srtp::srtp::Profile;
+
+use crate::key_source::KeySource;
 
 /// SRTP over multicast, keyed by MIKEY as MBMS security and OMA Multicast PoC define it.
 ///
@@ -129,8 +132,8 @@ pub(crate) struct RecvArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
 
-    /// Seal the state under a key: 64 hex digits in a file or an environment variable
-    #[arg(long, value_name = "FILE|env:NAME", requires = "state", value_parser = key_source)]
+    /// Seal the state under a key: 64 hex digits in a file, an environment variable or a systemd credential
+    #[arg(long, value_name = "FILE|env:NAME|credential:NAME", requires = "state", value_parser = KeySource::from_str)]
     pub(crate) state_key: Option<KeySource>,
 
     /// Worker threads that share the decryption by stream; 0: the receiving thread does it
@@ -174,21 +177,6 @@ pub(crate) struct InspectArgs {
     /// Print one JSON object per packet and a closing one
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Where a key is read from.
-#[derive(Clone, Debug)]
-pub(crate) enum KeySource {
-    File(PathBuf),
-    Env(String),
-}
-
-fn key_source(text: &str) -> Result<KeySource, String> {
-    match text.strip_prefix("env:") {
-        Some("") => Err("env: takes the name of a variable behind it".to_owned()),
-        Some(name) => Ok(KeySource::Env(name.to_owned())),
-        None => Ok(KeySource::File(text.into())),
-    }
 }
 
 fn profile(name: &str) -> Result<Profile, String> {

@@ -18,7 +18,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use crate::{args::KeySource, exit::Failure};
+use crate::exit::Failure;
 
 /// What a key file holds, ready for use.
 #[derive(Debug, Default)]
@@ -88,28 +88,6 @@ impl KeyFile {
         }
         Ok(file)
     }
-}
-
-/// Reads a key of 32 octets in hex.
-///
-/// # Errors
-/// A usage failure that says where and what is wrong, without quoting it.
-pub(crate) fn sealing_key(source: &KeySource) -> Result<Secret<32>, Failure> {
-    let (place, text) = match source {
-        KeySource::File(path) => {
-            (path.display().to_string(), std::fs::read_to_string(path).map_err(|e| e.to_string()))
-        }
-        KeySource::Env(name) => (
-            format!("env:{name}"),
-            std::env::var(name).map_err(|_| "not set, or no text".to_owned()),
-        ),
-    };
-    let failed = |what: String| Failure::usage(format!("--state-key {place}: {what}"));
-    let text = Zeroizing::new(text.map_err(failed)?);
-    let mut key = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim(), &mut *key)
-        .map_err(|_| failed("not 64 hex digits".to_owned()))?;
-    Ok(Secret::new(*key))
 }
 
 type Text = Spanned<String>;
@@ -384,24 +362,6 @@ mod tests {
         let message = fault("[[msk_message]]\nbase64 = \"AAE$\"");
         assert!(message.starts_with("2: [[msk_message]] entry 1, field base64: "), "{message}");
         assert!(fault("[[mtk]]\nmki = \"01\"\nkey = \"\"\nprofile = \"ROT13\"").contains("ROT13"));
-    }
-
-    #[test]
-    fn sealing_key_is_64_hex_digits_from_a_file_or_the_environment() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state.key");
-        let read = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            sealing_key(&KeySource::File(path.clone())).map_err(|failure| failure.to_string())
-        };
-        assert_eq!(hex::encode(read(&format!("{KEY}\n")).unwrap().expose()), KEY);
-        for text in [&KEY[2..], "", &KEY.replace('0', "x")] {
-            let told = read(text).unwrap_err();
-            assert!(told.contains("64 hex digits") && told.contains("state.key"), "{told}");
-            assert!(!told.contains("1112"), "{told}");
-        }
-        let unset = sealing_key(&KeySource::Env("MCAST_SRTP_NO_SUCH_KEY".to_owned()));
-        assert!(unset.unwrap_err().to_string().contains("env:MCAST_SRTP_NO_SUCH_KEY: not set"));
     }
 
     #[test]

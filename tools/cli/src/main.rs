@@ -5,7 +5,10 @@ mod burst;
 mod demo;
 mod exit;
 mod field;
+#[allow(dead_code, unused_imports, reason = "the commands over it come one by one")]
+mod http;
 mod inspect;
+mod key_source;
 mod keyfile;
 mod recv;
 mod rtpdump;

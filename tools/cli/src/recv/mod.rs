@@ -26,11 +26,7 @@ use mcast_srtp::{
     state::StateOptions,
 };
 
-use crate::{
-    args::RecvArgs,
-    exit::Failure,
-    keyfile::{KeyFile, sealing_key},
-};
+use crate::{args::RecvArgs, exit::Failure, key_source::sealing_key, keyfile::KeyFile};
 use output::{BurstLine, Outputs};
 use report::Report;
 
@@ -103,7 +99,7 @@ fn start(
     if let Some(path) = &args.state {
         let mut state = StateOptions::new(path);
         if let Some(source) = &args.state_key {
-            state = state.sealed_with(sealing_key(source)?);
+            state = state.sealed_with(sealing_key("--state-key", source)?);
         }
         builder = builder.state(state);
     }
