@@ -278,15 +278,15 @@ fn server_and_broadcaster_show_no_key() {
     let mut broadcaster = Broadcaster::new(&channel, BroadcastTiming::default());
     let mut shown_actions = shown(&actions);
     for action in actions {
-        if let Action::HandToBroadcaster(parameters) = action {
-            shown_actions.push_str(&shown(&parameters));
-            secrets.add("MSK", parameters.msk.key.expose());
-            let msk_id = parameters.msk_id;
-            broadcaster.hand_over(parameters).unwrap();
-            let sent = broadcaster.switch_to(msk_id, Lead::None, now, &mut random).unwrap();
+        if let Action::Publish(document) = action {
+            shown_actions.push_str(&shown(&document));
+            document.msks.iter().for_each(|listed| secrets.add("MSK", listed.msk.key.expose()));
+            let sent = broadcaster.follow(&document, now, &mut random).unwrap();
             shown_actions.push_str(&shown(&sent));
         }
     }
+    let sent = broadcaster.new_mtk(Lead::None, now, &mut random).unwrap();
+    shown_actions.push_str(&shown(&sent));
     broadcaster.burst(SERVER, BurstMessage::Idle, now).unwrap();
     let state = server.state(now);
     secrets.add("MUK", muk("c1").0.expose());

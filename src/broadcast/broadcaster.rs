@@ -3,18 +3,18 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
-    BroadcastTiming, ChannelId, ChannelParameters, Lead,
+    BroadcastTiming, ChannelDocument, ChannelId, Lead,
     protect::Stream,
-    traffic::{Announced, HeldMsk, check_profile},
+    traffic::{Announced, HeldMsk},
 };
 use crate::{
     error::Error,
     ids::{KeyDomainId, Mki, MskId, Ssrc},
-    srtp::Protector,
+    srtp::{Profile, Protector},
 };
 
 /// The broadcaster of one channel: makes MTKs, announces them, and protects under them.
@@ -22,6 +22,11 @@ use crate::{
 pub struct Broadcaster {
     pub(super) channel: ChannelId,
     pub(super) timing: BroadcastTiming,
+    /// Version of the document followed last.
+    pub(super) followed: u64,
+    pub(super) domain: KeyDomainId,
+    pub(super) profile: Profile,
+    pub(super) mtk_period: Option<Duration>,
     pub(super) msks: BTreeMap<MskId, HeldMsk>,
     /// The highest key number taken of each key group: lower ones were used before.
     pub(super) taken: BTreeMap<(KeyDomainId, u16), u16>,
@@ -48,6 +53,12 @@ pub enum BroadcastAction {
         msk_id: MskId,
         /// MTK IDs left.
         left: u16,
+    },
+    /// Nothing can be protected: the channel is closed, or this broadcaster has no part in the MSK
+    /// in force.
+    Silent {
+        /// The MSK in force.
+        in_force: MskId,
     },
 }
 
@@ -76,6 +87,10 @@ impl Broadcaster {
         Self {
             channel: channel.clone(),
             timing,
+            followed: 0,
+            domain: KeyDomainId::default(),
+            profile: Profile::default(),
+            mtk_period: None,
             msks: BTreeMap::new(),
             taken: BTreeMap::new(),
             in_force: None,
@@ -83,68 +98,6 @@ impl Broadcaster {
             protector: Protector::new(),
             streams: HashMap::new(),
         }
-    }
-
-    /// Takes the parameters of the channel from the key server (P6). Taking the same MSK again
-    /// changes nothing but the parameters beside it.
-    ///
-    /// # Errors
-    /// Another channel's parameters, a profile that cannot work, another key under an identifier
-    /// that is held, or an MSK that was destroyed before: its MTK IDs could be used twice.
-    pub fn hand_over(&mut self, parameters: ChannelParameters) -> Result<(), Error> {
-        let ChannelParameters { ref channel, domain, msk_id, ref msk, interval, profile } =
-            parameters;
-        if *channel != self.channel {
-            return Err(Error::invalid(format!(
-                "these are the parameters of channel {channel}, this is {}",
-                self.channel
-            )));
-        }
-        check_profile(profile)?;
-        if let Some(held) = self.msks.get_mut(&msk_id) {
-            let same = held.parameters.domain == domain
-                && held.parameters.msk.key.same_as(&msk.key)
-                && held.parameters.msk.rand == msk.rand;
-            if !same {
-                return Err(Error::invalid(format!("another key is held as MSK {msk_id}")));
-            }
-            held.last_mtk = held.last_mtk.max(interval.low);
-            held.parameters = parameters;
-            return Ok(());
-        }
-        let taken = self.taken.entry((domain, msk_id.group)).or_insert(0);
-        if msk_id.number <= *taken {
-            return Err(Error::invalid(format!(
-                "MSK {msk_id} is older than one taken before; its MTK IDs could be used twice"
-            )));
-        }
-        *taken = msk_id.number;
-        self.msks.insert(msk_id, HeldMsk::unused(parameters));
-        Ok(())
-    }
-
-    /// Starts an MTK under an MSK that was handed over (D3 step 3). If the MSK is in use already,
-    /// nothing happens.
-    ///
-    /// # Errors
-    /// The MSK is not held, or older than the one in use, or has no MTK ID left.
-    pub fn switch_to(
-        &mut self,
-        msk_id: MskId,
-        lead: Lead,
-        now: Instant,
-        random: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Vec<BroadcastAction>, Error> {
-        let newest = self.newest_msk();
-        if newest == Some(msk_id) {
-            return Ok(self.hasten(lead, now));
-        }
-        if newest.is_some_and(|newest| newest.group == msk_id.group && newest > msk_id) {
-            return Err(Error::invalid(format!(
-                "MSK {msk_id} is older than the MSK in use; a broadcaster never goes back"
-            )));
-        }
-        self.announce(msk_id, lead, now, random)
     }
 
     /// Starts the next MTK under the MSK in use. If one has been announced and protects nothing
@@ -159,26 +112,12 @@ impl Broadcaster {
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<BroadcastAction>, Error> {
         let msk_id = self.newest_msk().ok_or_else(|| {
-            Error::invalid("no MSK is in use; hand one over and switch to it first")
+            Error::invalid("no MSK is in use; follow the document of the channel first")
         })?;
         if self.coming.is_some() {
             return Ok(self.hasten(lead, now));
         }
         self.announce(msk_id, lead, now, random)
-    }
-
-    /// Erases an MSK. What was protected under it stays so; its MTK in force, if it still is,
-    /// goes on until the next.
-    ///
-    /// # Errors
-    /// New MTKs are made under it: switch to another one first.
-    pub fn destroy(&mut self, msk_id: MskId) -> Result<bool, Error> {
-        if self.newest_msk() == Some(msk_id) {
-            return Err(Error::invalid(format!(
-                "MSK {msk_id} is in use; switch to another one before it is destroyed"
-            )));
-        }
-        Ok(self.msks.remove(&msk_id).is_some())
     }
 
     /// Does what is due: repeats the MTK message, brings the announced MTK into force, starts the
@@ -230,14 +169,14 @@ impl Broadcaster {
     pub(super) fn advance(&mut self, now: Instant) {
         if let Some(coming) = self.coming.take_if(|coming| coming.at <= now) {
             let Coming { announced, at: since } = coming;
-            let until = self.timing.mtk_period.map(|period| since + period);
+            let until = self.mtk_period.map(|period| since + period);
             self.in_force = Some(InForce { announced, since, until, told: false });
         }
     }
 
     /// Makes a traffic key and announces it. One announced before, under an older MSK, is dropped:
     /// it protects nothing.
-    fn announce(
+    pub(super) fn announce(
         &mut self,
         msk_id: MskId,
         lead: Lead,
@@ -245,15 +184,26 @@ impl Broadcaster {
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<BroadcastAction>, Error> {
         let held = self.msks.get_mut(&msk_id).ok_or_else(|| {
-            Error::invalid(format!("MSK {msk_id} is not held; hand it over first"))
+            Error::invalid(format!("MSK {msk_id} is not held; it is in no document followed"))
         })?;
-        let announced = held.next_key(now, &self.timing, random)?;
+        let announced = held.next_key(self.domain, self.profile, now, &self.timing, random)?;
         let at = match lead {
             Lead::Usual => now + self.timing.lead,
             Lead::None => now,
         };
         self.coming = Some(Coming { announced, at });
         Ok(self.tell(now))
+    }
+
+    /// How long an MTK is used, the one in force included.
+    pub(super) fn set_mtk_period(&mut self, document: &ChannelDocument) {
+        if self.mtk_period == document.mtk_period {
+            return;
+        }
+        self.mtk_period = document.mtk_period;
+        if let Some(in_force) = &mut self.in_force {
+            in_force.until = self.mtk_period.map(|period| in_force.since + period);
+        }
     }
 
     /// The key that is announced comes into force at once, if that is asked for.

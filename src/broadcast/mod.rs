@@ -1,25 +1,28 @@
 //! The broadcaster of the BCAST enabler: traffic keys made, announced, and used.
 //!
 //! ```text
-//!  parameters, MSK ──► MTK n ──► MTK message, repeated ════════════════► group address, port 2269
-//!  switch, command,     │
-//!  schedule             └──► media, burst control ──► protect ══════════► group address
+//!  channel document ───► MTK n ──► MTK message, repeated ════════════════► group address, port 2269
+//!  (MSKs, in force),      │
+//!  command, schedule      └──► media, burst control ──► protect ══════════► group address
 //! ```
 //!
 //! A sans-I/O core like the [key server](crate::keyserver): calls return [`BroadcastAction`]s, to be
 //! carried out in their order; [`Broadcaster::next_deadline`] says when to
-//! [poll](Broadcaster::poll). An MTK message goes out some time before the first packet under its
-//! key, which gives receivers the key in time.
+//! [poll](Broadcaster::poll). What the key server wants comes as one [`ChannelDocument`], which the
+//! broadcaster [follows](Broadcaster::follow). An MTK message goes out some time before the first
+//! packet under its key, which gives receivers the key in time.
 
 mod broadcaster;
-mod parameters;
+mod document;
+mod follow;
 mod protect;
 mod schedule;
 mod state;
 mod traffic;
 
 pub use broadcaster::{BroadcastAction, Broadcaster};
-pub use parameters::{ChannelId, ChannelParameters};
+pub(crate) use document::part;
+pub use document::{BroadcasterId, ChannelDocument, ChannelId, DocumentMsk};
 pub use schedule::{BroadcastTiming, Lead};
 pub use state::{BroadcasterState, MskUse, StreamState};
 pub(crate) use traffic::check_profile;

@@ -151,5 +151,7 @@ impl Broadcaster {
 }
 
 fn nothing_in_force() -> Error {
-    Error::invalid("no traffic key is in force yet; switch to an MSK, and wait for its lead")
+    Error::invalid(
+        "no traffic key is in force; follow a document of the channel, and wait for the lead",
+    )
 }

@@ -11,8 +11,6 @@ use std::{
 pub struct BroadcastTiming {
     /// How long an MTK message goes out before the first packet under its key. Default 200 ms.
     pub lead: Duration,
-    /// How long an MTK is used before the next one. Default: until a command.
-    pub mtk_period: Option<Duration>,
     /// Wait before the second copy of an MTK message; it doubles with each further copy. Default
     /// 50 ms: four copies within the lead.
     pub repeat_first: Duration,
@@ -28,7 +26,6 @@ impl Default for BroadcastTiming {
     fn default() -> Self {
         Self {
             lead: Duration::from_millis(200),
-            mtk_period: None,
             repeat_first: Duration::from_millis(50),
             repeat_every: Duration::from_secs(1),
             mtk_ids_low: 16,

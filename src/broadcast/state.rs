@@ -6,17 +6,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
-    BroadcastAction, BroadcastTiming, Broadcaster, ChannelId, ChannelParameters, Lead,
-    protect::Stream, traffic::HeldMsk,
+    BroadcastAction, BroadcastTiming, Broadcaster, ChannelId, DocumentMsk, Lead, protect::Stream,
+    traffic::HeldMsk,
 };
 use crate::{
     error::Error,
     ids::{KeyDomainId, MskId, MtkId, PacketIndex, Ssrc},
-    srtp::{Protector, ReplayWindow},
+    srtp::{Profile, Protector, ReplayWindow},
 };
 
 /// Everything a broadcaster knows, apart from traffic keys.
@@ -24,6 +24,14 @@ use crate::{
 pub struct BroadcasterState {
     /// The channel.
     pub channel: ChannelId,
+    /// Version of the document followed last.
+    pub followed: u64,
+    /// Key domain of the MSKs held.
+    pub domain: KeyDomainId,
+    /// How RTP and RTCP are protected.
+    pub profile: Profile,
+    /// How long an MTK is used.
+    pub mtk_period: Option<Duration>,
     /// The MSKs held.
     pub msks: Vec<MskUse>,
     /// The MSK in use.
@@ -37,12 +45,10 @@ pub struct BroadcasterState {
 /// An MSK and how much of it is used.
 #[derive(Debug)]
 pub struct MskUse {
-    /// The MSK as it was handed over.
-    pub parameters: ChannelParameters,
-    /// The last MTK ID used.
+    /// The MSK as it was listed last.
+    pub listed: DocumentMsk,
+    /// The last MTK ID used, which is the last counter too; at first the lower end.
     pub last_mtk: MtkId,
-    /// The last counter used, 0 if there is none.
-    pub last_counter: u32,
 }
 
 /// Where a stream stands.
@@ -63,6 +69,10 @@ impl Broadcaster {
         let taken = self.taken.iter();
         BroadcasterState {
             channel: self.channel.clone(),
+            followed: self.followed,
+            domain: self.domain,
+            profile: self.profile,
+            mtk_period: self.mtk_period,
             msks: self.msks.values().map(MskUse::of).collect(),
             in_use: self.newest_msk(),
             taken: taken.map(|((domain, group), number)| (*domain, *group, *number)).collect(),
@@ -81,12 +91,15 @@ impl Broadcaster {
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<(Self, Vec<BroadcastAction>), Error> {
         let mut broadcaster = Self::new(&state.channel, timing);
-        let msks = state.msks.into_iter().map(|used| (used.parameters.msk_id, used.restore()));
+        broadcaster.followed = state.followed;
+        (broadcaster.domain, broadcaster.profile) = (state.domain, state.profile);
+        broadcaster.mtk_period = state.mtk_period;
+        let msks = state.msks.into_iter().map(|used| (used.listed.msk_id, used.restore()));
         broadcaster.msks = msks.collect::<BTreeMap<_, _>>();
         broadcaster.taken = state.taken.into_iter().map(|(d, group, n)| ((d, group), n)).collect();
         (broadcaster.protector, broadcaster.streams) = resume(&state.streams, now);
         let actions = match state.in_use {
-            Some(msk_id) => broadcaster.switch_to(msk_id, Lead::None, now, random)?,
+            Some(msk_id) => broadcaster.announce(msk_id, Lead::None, now, random)?,
             None => Vec::new(),
         };
         Ok((broadcaster, actions))
@@ -112,13 +125,12 @@ fn resume(states: &[StreamState], now: Instant) -> (Protector, HashMap<Ssrc, Str
 
 impl MskUse {
     fn of(held: &HeldMsk) -> Self {
-        let (last_mtk, last_counter) = (held.last_mtk, held.last_counter);
-        Self { parameters: held.parameters.clone(), last_mtk, last_counter }
+        Self { listed: held.listed.clone(), last_mtk: held.last_mtk }
     }
 
     fn restore(self) -> HeldMsk {
-        let Self { parameters, last_mtk, last_counter } = self;
-        HeldMsk { parameters, last_mtk, last_counter, reported: None }
+        let Self { listed, last_mtk } = self;
+        HeldMsk { listed, last_mtk, reported: None }
     }
 }
 

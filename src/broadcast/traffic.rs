@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::{
-    ChannelParameters,
+    DocumentMsk,
     schedule::{BroadcastTiming, Repetition},
 };
 use crate::{
     error::Error,
-    ids::{CsbId, Mki, MskId, MtkId},
+    ids::{CsbId, KeyDomainId, Mki, MskId, MtkId},
     keys::{
         Interval, Mtk,
         issue::{MtkIssue, seal_mtk},
@@ -20,30 +20,39 @@ use crate::{
 /// An MSK at the broadcaster, and how much of it is used.
 #[derive(Debug)]
 pub(super) struct HeldMsk {
-    pub(super) parameters: ChannelParameters,
+    pub(super) listed: DocumentMsk,
     /// The last MTK ID used; at first SEQl, which is not used itself.
     //= TS 33.246 §6.4.6.2: readings differ on whether SEQl is valid; SEQl + 1 is under both
     pub(super) last_mtk: MtkId,
-    /// The last counter used, 0 if there is none.
-    pub(super) last_counter: u32,
     /// How many MTK IDs were left when that was reported last.
     pub(super) reported: Option<u16>,
 }
 
 impl HeldMsk {
-    pub(super) const fn unused(parameters: ChannelParameters) -> Self {
-        let last_mtk = parameters.interval.low;
-        Self { parameters, last_mtk, last_counter: 0, reported: None }
+    pub(super) const fn unused(listed: DocumentMsk) -> Self {
+        let last_mtk = listed.interval.low;
+        Self { listed, last_mtk, reported: None }
+    }
+
+    /// Whether this is the key that a document lists.
+    pub(super) fn is(&self, listed: &DocumentMsk) -> bool {
+        self.listed.msk.key.same_as(&listed.msk.key) && self.listed.msk.rand == listed.msk.rand
+    }
+
+    /// The same MSK is listed once more, perhaps with other MTK IDs.
+    pub(super) fn relist(&mut self, listed: &DocumentMsk) {
+        self.last_mtk = self.last_mtk.max(listed.interval.low);
+        self.listed = listed.clone();
     }
 
     /// MTK IDs that are left.
     pub(super) const fn ids_left(&self) -> u16 {
-        self.parameters.interval.high.0.saturating_sub(self.last_mtk.0)
+        self.listed.interval.high.0.saturating_sub(self.last_mtk.0)
     }
 
     /// MTK IDs left, if that has to be reported: few of them, and again when there is none.
     pub(super) fn low_ids(&mut self, threshold: u16) -> Option<u16> {
-        let Interval { low, high } = self.parameters.interval;
+        let Interval { low, high } = self.listed.interval;
         // A small interval is not low from the start, else each MSK would at once ask for the next.
         let threshold = threshold.min(high.0.saturating_sub(low.0) / 4);
         let left = self.ids_left();
@@ -58,11 +67,13 @@ impl HeldMsk {
     /// this succeeds.
     pub(super) fn next_key(
         &mut self,
+        domain: KeyDomainId,
+        profile: Profile,
         now: Instant,
         timing: &BroadcastTiming,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Announced, Error> {
-        let ChannelParameters { domain, msk_id, ref msk, profile, .. } = self.parameters;
+        let DocumentMsk { msk_id, ref msk, .. } = self.listed;
         //= TS 33.246 §6.3.3.1: the MTK ID grows by 1 with each MTK and never wraps
         if self.ids_left() == 0 {
             return Err(Error::invalid(format!(
@@ -71,13 +82,14 @@ impl HeldMsk {
         }
         let mtk_id = MtkId(self.last_mtk.0 + 1);
         //= TS 33.246 §6.4.6.2: one counter per MSK, a new value for each distinct message
-        let counter = self.last_counter + 1;
+        // The MTK ID is one, and is shared with no other broadcaster.
+        let counter = u32::from(mtk_id.0);
         let mtk = draw(profile, random);
         let salt = mtk.salt.as_ref().map_or(&[][..], |salt| salt.expose());
         let key = TrafficKey::new(Mki::mbms(msk_id, mtk_id), profile, mtk.key.expose(), salt)?;
         let octets =
             seal_mtk(&MtkIssue { domain, msk_id, mtk_id, counter, csb: CsbId(0), msk, mtk: &mtk })?;
-        (self.last_mtk, self.last_counter) = (mtk_id, counter);
+        self.last_mtk = mtk_id;
         Ok(Announced { msk_id, key, message: Repetition::starting(octets, now, timing) })
     }
 }
@@ -115,33 +127,36 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{ids::KeyDomainId, keys::Msk};
+    use crate::{keys::Msk, wire::mikey::Message};
 
     fn held(low: u16, high: u16) -> HeldMsk {
         let msk = Msk { key: SecretBytes::new(&[1; 16]), rand: vec![2; 16] };
-        HeldMsk::unused(ChannelParameters {
-            channel: "17".into(),
-            domain: KeyDomainId([0, 0xf1, 0x10]),
+        HeldMsk::unused(DocumentMsk {
             msk_id: MskId { group: 1, number: 1 },
             msk: Arc::new(msk),
             interval: Interval { low: MtkId(low), high: MtkId(high) },
-            profile: Profile::default(),
         })
     }
 
     fn next(held: &mut HeldMsk) -> Result<Announced, Error> {
-        held.next_key(Instant::now(), &BroadcastTiming::default(), &mut |out| out.fill(7))
+        let (domain, timing) = (KeyDomainId([0, 0xf1, 0x10]), BroadcastTiming::default());
+        held.next_key(domain, Profile::default(), Instant::now(), &timing, &mut |out| out.fill(7))
     }
 
     #[test]
     fn mtk_ids_start_behind_the_lower_end_and_end_at_the_upper_one() {
         let mut held = held(4, 6);
-        let mki = |announced: Announced| announced.key.mki().to_string();
-        assert_eq!(mki(next(&mut held).unwrap()), "000100010005");
-        assert_eq!(mki(next(&mut held).unwrap()), "000100010006");
-        assert_eq!(held.last_counter, 2);
+        let mut made = || {
+            let mut announced = next(&mut held).unwrap();
+            let (now, timing) = (Instant::now(), BroadcastTiming::default());
+            let message = announced.message.take(now, &timing).unwrap();
+            let counter = Message::parse(&message).unwrap().timestamp().unwrap().counter();
+            (announced.key.mki().to_string(), counter)
+        };
+        assert_eq!(made(), ("000100010005".to_owned(), Some(5)));
+        assert_eq!(made(), ("000100010006".to_owned(), Some(6)));
         assert!(next(&mut held).unwrap_err().to_string().contains("no MTK ID left"));
-        assert_eq!((held.last_counter, held.ids_left()), (2, 0));
+        assert_eq!((held.last_mtk, held.ids_left()), (MtkId(6), 0));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{fmt, time::Instant};
 
 use super::{ClientId, MskMessage};
 use crate::{
-    broadcast::{ChannelId, ChannelParameters},
+    broadcast::{BroadcasterId, ChannelDocument, ChannelId},
     ids::MskId,
 };
 
@@ -14,6 +14,18 @@ use crate::{
 pub enum Action {
     /// Send this MSK message to its client.
     SendMsk(MskMessage),
+    /// Bring this document to its broadcaster (requirement P6). A newer one of the same channel and
+    /// broadcaster makes it pointless.
+    Publish(ChannelDocument),
+    /// The first leave or expulsion has opened a window; the update begins when it closes.
+    WindowOpened {
+        /// The channel.
+        channel: ChannelId,
+        /// What the update will be for.
+        cause: UpdateCause,
+        /// When it closes.
+        closes: Instant,
+    },
     /// An update has begun; for the operator.
     UpdateBegun {
         /// The channel.
@@ -34,20 +46,48 @@ pub enum Action {
         /// What it holds.
         msk_id: MskId,
     },
-    /// Hand these parameters to the broadcaster (requirement P6).
-    HandToBroadcaster(ChannelParameters),
-    /// Tell the broadcaster to start an MTK under this MSK (D3 step 3).
-    SwitchTo {
+    /// The MSK that was coming is in force (D3 step 2).
+    Switched {
         /// The channel.
         channel: ChannelId,
-        /// An MSK handed over before.
+        /// The MSK in force.
+        msk_id: MskId,
+        /// Members that had not confirmed it when the deadline passed; 0 if that was not awaited.
+        unconfirmed: usize,
+        /// Broadcasters that were not known to hold it when the deadline passed. They go on under
+        /// the old MSK until the document reaches them.
+        lacking: Vec<BroadcasterId>,
+    },
+    /// An MSK is out of use, and the key server has erased it.
+    Destroyed {
+        /// The channel.
+        channel: ChannelId,
+        /// The MSK.
         msk_id: MskId,
     },
-    /// Tell the broadcaster to erase this MSK; the key server has.
-    Destroy {
+    /// The channel is closed.
+    Closed {
         /// The channel.
         channel: ChannelId,
-        /// An MSK that is out of use.
+    },
+    /// A member has confirmed none of the usual copies; copies go on, at the longest wait
+    /// ([`Unconfirmed::KeepTrying`](super::Unconfirmed::KeepTrying)).
+    KeepsTrying {
+        /// The channel.
+        channel: ChannelId,
+        /// The client.
+        client: ClientId,
+        /// What it did not confirm.
+        msk_id: MskId,
+    },
+    /// A member has confirmed none of the copies and was struck off, as if it had left
+    /// ([`Unconfirmed::Remove`](super::Unconfirmed::Remove)).
+    Removed {
+        /// The channel.
+        channel: ChannelId,
+        /// The client.
+        client: ClientId,
+        /// What it did not confirm.
         msk_id: MskId,
     },
     /// No further copy of an MSK is sent to a client until it asks or is moved.
@@ -75,7 +115,7 @@ pub enum Action {
 pub enum UpdateCause {
     /// A client was expelled.
     Expulsion,
-    /// A client left, and the policy is to update.
+    /// A client left or was removed, and the policy is to update.
     Leave,
     /// The MSK reached its lifetime.
     Lifetime,
@@ -85,6 +125,8 @@ pub enum UpdateCause {
     Command,
     /// The MSK, or the one that is coming, may be known to somebody else.
     Compromise,
+    /// The channel names other broadcasters, which need MTK IDs of their own.
+    Broadcasters,
 }
 
 impl UpdateCause {
@@ -98,12 +140,14 @@ impl UpdateCause {
             Self::MtkIds => "mtk_ids",
             Self::Command => "command",
             Self::Compromise => "compromise",
+            Self::Broadcasters => "broadcasters",
         }
     }
 
-    /// Whether the MSK of an update under way will not do, because the wrong hands may hold it.
+    /// Whether the MSK of an update under way will not do: the wrong hands may hold it, or a
+    /// broadcaster has no part in it.
     pub(super) const fn supersedes(self) -> bool {
-        matches!(self, Self::Expulsion | Self::Compromise)
+        matches!(self, Self::Expulsion | Self::Compromise | Self::Broadcasters)
     }
 }
 

@@ -9,8 +9,8 @@
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use super::{
-    Action, ClientId, Undelivered,
-    issue::{Desk, Heading, IssuedMsk, Purpose},
+    Action, ClientId, Purpose, Unconfirmed, Undelivered,
+    issue::{Desk, Heading, IssuedMsk},
     schedule::Job,
 };
 use crate::ids::MskId;
@@ -27,8 +27,10 @@ pub(super) struct Member {
 struct Delivery {
     issued: Arc<IssuedMsk>,
     purpose: Purpose,
-    /// Counters of the copies sent: an answer to any of them will do.
-    counters: Vec<u32>,
+    /// Copies sent.
+    copies: u32,
+    /// Counters of the last of them: an answer to any of these will do.
+    counters: VecDeque<u32>,
     /// When the next copy is due; `None` before the first and after the last.
     due: Option<Instant>,
 }
@@ -75,8 +77,7 @@ impl Member {
 
     /// Whether a copy of this MSK has been sent to it, or it is known to hold it.
     pub(super) fn was_sent(&self, msk: MskId) -> bool {
-        self.confirmed == Some(msk)
-            || self.queue.iter().any(|d| d.issued.id == msk && !d.counters.is_empty())
+        self.confirmed == Some(msk) || self.queue.iter().any(|d| d.issued.id == msk && d.copies > 0)
     }
 
     /// The switch to `issued` has happened: nothing but this MSK is worth sending.
@@ -91,23 +92,39 @@ impl Member {
         self.proceed(client, heading, desk);
     }
 
-    /// Time has passed: sends another copy, goes on to the next delivery, or gives up.
-    pub(super) fn tick(&mut self, client: &ClientId, heading: &Heading, desk: &mut Desk<'_>) {
+    /// Time has passed: sends another copy, goes on to the next delivery, or does what is to be done
+    /// with a member that confirms nothing. Returns the MSK on account of which it is to be removed.
+    pub(super) fn tick(
+        &mut self,
+        client: &ClientId,
+        unconfirmed: Unconfirmed,
+        heading: &Heading,
+        desk: &mut Desk<'_>,
+    ) -> Option<MskId> {
         let last_in_line = self.queue.len() == 1;
-        let Some(front) = self.queue.front_mut() else { return };
+        let front = self.queue.front_mut()?;
         if front.due.is_none_or(|due| due > desk.now) {
-            return;
+            return None;
         }
         let retry = desk.retry(client);
         let tries = if last_in_line { retry.tries } else { retry.tries.min(PRELIMINARY_TRIES) };
-        if front.copies() < tries {
+        if front.copies < tries {
             front.send(client, heading, desk);
-        } else if last_in_line {
-            front.give_up(Undelivered::NoAnswer, client, heading, desk);
-        } else {
+            return None;
+        }
+        if !last_in_line {
             self.queue.pop_front();
             self.proceed(client, heading, desk);
+            return None;
         }
+        match unconfirmed {
+            Unconfirmed::KeepTrying => front.keep_trying(tries, client, heading, desk),
+            Unconfirmed::WaitForRequest => {
+                front.give_up(Undelivered::NoAnswer, client, heading, desk);
+            }
+            Unconfirmed::Remove => return Some(front.issued.id),
+        }
+        None
     }
 
     /// The RAND of the message in flight, if one of its copies has this counter.
@@ -151,7 +168,7 @@ impl Member {
     }
 
     fn proceed(&mut self, client: &ClientId, heading: &Heading, desk: &mut Desk<'_>) {
-        if let Some(front) = self.queue.front_mut().filter(|front| front.counters.is_empty()) {
+        if let Some(front) = self.queue.front_mut().filter(|front| front.copies == 0) {
             front.send(client, heading, desk);
         }
     }
@@ -159,7 +176,8 @@ impl Member {
 
 impl Delivery {
     fn new(issued: &Arc<IssuedMsk>, purpose: Purpose) -> Self {
-        Self { issued: Arc::clone(issued), purpose, counters: Vec::new(), due: None }
+        let (issued, counters) = (Arc::clone(issued), VecDeque::new());
+        Self { issued, purpose, copies: 0, counters, due: None }
     }
 
     //= TS 33.246 §6.4.6.1: a terminal drops an identical copy as a replay, so each copy has a new
@@ -167,13 +185,34 @@ impl Delivery {
     fn send(&mut self, client: &ClientId, heading: &Heading, desk: &mut Desk<'_>) {
         match desk.send(heading, client, self.purpose, &self.issued, false) {
             Ok(counter) => {
-                self.counters.push(counter);
-                let due = desk.now + desk.retry(client).wait_after(self.copies());
+                self.copies = self.copies.saturating_add(1);
+                if self.counters.len() == MAX_AWAITED {
+                    self.counters.pop_front();
+                }
+                self.counters.push_back(counter);
+                let due = desk.now + desk.retry(client).wait_after(self.copies);
                 self.due = Some(due);
                 desk.agenda.add(due, Job::Client(heading.channel.clone(), client.clone()));
             }
             Err(why) => self.give_up(why, client, heading, desk),
         }
+    }
+
+    fn keep_trying(
+        &mut self,
+        tries: u32,
+        client: &ClientId,
+        heading: &Heading,
+        desk: &mut Desk<'_>,
+    ) {
+        if self.copies == tries {
+            desk.actions.push(Action::KeepsTrying {
+                channel: heading.channel.clone(),
+                client: client.clone(),
+                msk_id: self.issued.id,
+            });
+        }
+        self.send(client, heading, desk);
     }
 
     fn give_up(
@@ -193,13 +232,12 @@ impl Delivery {
     }
 
     fn given_up(&self) -> bool {
-        !self.counters.is_empty() && self.due.is_none()
-    }
-
-    fn copies(&self) -> u32 {
-        u32::try_from(self.counters.len()).unwrap_or(u32::MAX)
+        self.copies > 0 && self.due.is_none()
     }
 }
+
+/// Counters remembered of one delivery: answers to older copies than these come too late.
+const MAX_AWAITED: usize = 16;
 
 /// Copies of a message that only prepares the way for the next one in line.
 const PRELIMINARY_TRIES: u32 = 3;

@@ -6,17 +6,17 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{
-    Action, ClientId, Reach, Undelivered,
+    Action, ChannelSpec, ClientId, Reach, Undelivered,
     roster::Roster,
     schedule::{Agenda, Retry, Timing},
 };
 use crate::{
-    broadcast::{ChannelId, ChannelParameters},
+    broadcast::{BroadcasterId, ChannelId},
     error::Error,
     ids::{CsbId, KeyDomainId, MskId, MtkId, Roc, Ssrc},
     keys::{
         CryptoSession, Interval, Msk,
-        issue::{MskIssue, seal_msk},
+        issue::{MskIssue, seal_msk, seal_solicited_pull},
     },
     secret::SecretBytes,
     srtp::Profile,
@@ -32,14 +32,26 @@ pub struct MskMessage {
     pub client: ClientId,
     /// How it travels.
     pub to: Route,
-    /// The MSK it delivers or deletes.
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The MSK it delivers or deletes; key number 0 in a solicited pull.
     pub msk_id: MskId,
-    /// Whether it tells the client to delete that MSK (SEQl > SEQu) instead of delivering it.
-    pub deletes: bool,
     /// The value of its T payload.
     pub counter: u32,
     /// The MIKEY message.
     pub octets: Vec<u8>,
+}
+
+/// What an MSK message is for.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// It gives the client the MSK.
+    Deliver,
+    /// It tells the client to delete the MSK (SEQl > SEQu), which will never be used.
+    Delete,
+    /// It asks the client to request the MSK (solicited pull), and carries none.
+    Solicit,
 }
 
 /// How an MSK message travels.
@@ -59,21 +71,19 @@ pub(super) struct IssuedMsk {
     pub(super) id: MskId,
     pub(super) msk: Arc<Msk>,
     pub(super) interval: Interval,
+    /// The broadcasters among which its MTK IDs are divided, for as long as it lives.
+    pub(super) broadcasters: Vec<BroadcasterId>,
 }
 
 impl IssuedMsk {
     /// Draws a key and its RAND.
-    pub(super) fn draw(
-        id: MskId,
-        interval: Interval,
-        key_len: usize,
-        random: &mut dyn FnMut(&mut [u8]),
-    ) -> Self {
-        let key = SecretBytes::fresh(key_len, random);
+    pub(super) fn draw(id: MskId, spec: &ChannelSpec, random: &mut dyn FnMut(&mut [u8])) -> Self {
+        let key = SecretBytes::fresh(spec.msk_len, random);
         //= RFC 3830 §6.11: at least 16 octets, one RAND for every member of the bundle
         let mut rand = vec![0; RAND_LEN];
         random(&mut rand);
-        Self { id, msk: Arc::new(Msk { key, rand }), interval }
+        let (interval, broadcasters) = (spec.mtk_ids, spec.broadcasters.clone());
+        Self { id, msk: Arc::new(Msk { key, rand }), interval, broadcasters }
     }
 }
 
@@ -127,24 +137,6 @@ impl Heading {
     pub(super) fn streams(&self) -> &[CryptoSession] {
         self.sessions.split_last().map_or(&[], |(_any, streams)| streams)
     }
-
-    pub(super) fn parameters(&self, issued: &IssuedMsk) -> ChannelParameters {
-        ChannelParameters {
-            channel: self.channel.clone(),
-            domain: self.domain,
-            msk_id: issued.id,
-            msk: Arc::clone(&issued.msk),
-            interval: issued.interval,
-            profile: self.profile,
-        }
-    }
-}
-
-/// What a message does to the MSK it names.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Purpose {
-    Deliver,
-    Delete,
 }
 
 /// What one call has to work with, and the actions it leaves behind.
@@ -183,38 +175,42 @@ impl<'a> Desk<'a> {
             Reach::Udp(address) => Route::Udp(address),
             Reach::Sdp => Route::SdpOffer,
         };
-        let octets = seal_msk(
-            &MskIssue {
-                domain: heading.domain,
-                msk_id: issued.id,
-                msk: &issued.msk,
-                interval: match purpose {
-                    Purpose::Deliver => issued.interval,
-                    //= TS 33.246 §6.3.2.2: SEQl > SEQu makes the terminal delete the MSK
-                    Purpose::Delete => Interval { low: MtkId(1), high: MtkId(0) },
+        let (domain, msk_id) = (heading.domain, purpose.names(issued.id));
+        let octets = match purpose {
+            Purpose::Solicit => {
+                // Nothing is encrypted, and the counter is new: the RAND may be that of the MSK.
+                let (muk_id, muk, rand) = (&client.muk_id, &client.muk, &issued.msk.rand);
+                seal_solicited_pull(domain, msk_id.group, counter, muk_id, muk, rand)
+            }
+            Purpose::Deliver | Purpose::Delete => seal_msk(
+                &MskIssue {
+                    domain,
+                    msk_id,
+                    msk: &issued.msk,
+                    interval: purpose.interval(issued),
+                    counter,
+                    csb: CsbId(0),
+                    muk_id: &client.muk_id,
+                    // An answer has no further message in which an R_MESSAGE could come back.
+                    verify: !in_answer,
+                    profile: heading.profile,
+                    sessions: &heading.sessions,
+                    sdp_ids: match to {
+                        Route::Udp(_) => None,
+                        //= RFC 4567 §4.1.4: the list of protocol identifiers travels under the MAC
+                        Route::SdpOffer | Route::SdpAnswer => Some("mikey"),
+                    },
                 },
-                counter,
-                csb: CsbId(0),
-                muk_id: &client.muk_id,
-                // An answer has no further message in which an R_MESSAGE could come back.
-                verify: !in_answer,
-                profile: heading.profile,
-                sessions: &heading.sessions,
-                sdp_ids: match to {
-                    Route::Udp(_) => None,
-                    //= RFC 4567 §4.1.4: the list of protocol identifiers travels under the MAC
-                    Route::SdpOffer | Route::SdpAnswer => Some("mikey"),
-                },
-            },
-            &client.muk,
-        )
+                &client.muk,
+            ),
+        }
         .map_err(|_| Undelivered::NotEncodable)?;
         self.actions.push(Action::SendMsk(MskMessage {
             channel: heading.channel.clone(),
             client: client_id.clone(),
             to,
-            msk_id: issued.id,
-            deletes: purpose == Purpose::Delete,
+            purpose,
+            msk_id,
             counter,
             octets,
         }));
@@ -226,6 +222,25 @@ impl<'a> Desk<'a> {
         match self.roster.get(client).map(|client| client.reach) {
             Some(Reach::Udp(_)) => self.timing.udp,
             Some(Reach::Sdp) | None => self.timing.sdp,
+        }
+    }
+}
+
+impl Purpose {
+    /// The MSK ID in the message.
+    //= TS 33.246 §6.3.2.2.4: key number 0000 stands for the MSK that the client is to request
+    const fn names(self, msk_id: MskId) -> MskId {
+        match self {
+            Self::Deliver | Self::Delete => msk_id,
+            Self::Solicit => MskId { number: 0, ..msk_id },
+        }
+    }
+
+    const fn interval(self, issued: &IssuedMsk) -> Interval {
+        match self {
+            //= TS 33.246 §6.3.2.2: SEQl > SEQu makes the terminal delete the MSK
+            Self::Delete => Interval { low: MtkId(1), high: MtkId(0) },
+            Self::Deliver | Self::Solicit => issued.interval,
         }
     }
 }

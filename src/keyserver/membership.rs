@@ -4,25 +4,14 @@
 //! existing messaging system that may deliver twice or out of order; the [`Ledger`] makes that
 //! exactly once.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::collections::BTreeMap;
 
 use super::{Action, ClientId};
-use crate::broadcast::ChannelId;
+use crate::{broadcast::ChannelId, ids::name};
 
-/// A PF that publishes membership events.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Publisher(Arc<str>);
-
-impl From<&str> for Publisher {
-    fn from(name: &str) -> Self {
-        Self(name.into())
-    }
-}
-
-impl fmt::Display for Publisher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+name! {
+    /// A PF that publishes membership events.
+    Publisher
 }
 
 /// A client joined, left or was expelled somewhere.

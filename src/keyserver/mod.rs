@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  membership events ─┐                        ┌─► MSK messages, one per client (UDP 2269, SDP)
-//!  commands ──────────┼─► roster ─► MSK update ┼─► MSK and parameters to the broadcaster
-//!  verifications ─────┘                        └─► switch, destroy
+//!  commands ──────────┼─► roster ─► MSK update ┼─► channel documents to the broadcasters
+//!  verifications ─────┘                        └─► what was decided, for the operator
 //! ```
 //!
 //! A sans-I/O core: events, time and randomness go in, [`Action`]s come out, to be carried out in
@@ -35,23 +35,27 @@
 mod action;
 mod delivery;
 mod issue;
+mod members;
 mod membership;
+mod publish;
 mod receive;
 mod rekey;
 mod roster;
 mod schedule;
 mod sdp;
 mod server;
+mod spec;
 mod state;
+mod views;
 
 pub use action::{Action, Undelivered, UpdateCause};
-pub use issue::{MskMessage, Route};
+pub use issue::{MskMessage, Purpose, Route};
 pub use membership::{Change, Consumed, MembershipEvent, Publisher};
 pub use receive::Sender;
-pub use rekey::{ChannelSpec, LeavePolicy};
-pub use roster::{ClientId, Reach};
+pub use roster::{ClientId, Fingerprint, Reach};
 pub use schedule::{Retry, Timing};
 pub use server::KeyServer;
+pub use spec::{ChannelSpec, LeavePolicy, Unconfirmed};
 pub use state::{ChannelState, ClientState, MskState, ServerState, UpdateState};
 
 /// UDP port of MIKEY: MSK messages to clients, MTK messages on the group (RFC 4563 §6).

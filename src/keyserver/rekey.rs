@@ -1,21 +1,28 @@
 //! The MSK update of one channel: make before break (decision D3).
 //!
 //! ```text
-//!            begin                    all confirmed, or deadline          grace over
-//!  in force ───────► new MSK under way ───────────────────────► switched ───────────► old destroyed
-//!                      │        ▲
-//!                      └────────┘ expulsion meanwhile: another new MSK supersedes
+//!            begin                    all confirmed and published, or deadline         grace over
+//!  in force ───────► new MSK under way ───────────────────────────────────► switched ───────────► old destroyed
+//!     ▲ │              │        ▲
+//!     │ └─ window ─┐   └────────┘ expulsion meanwhile: another new MSK supersedes
+//!     └────────────┘ leaves, expulsions
 //! ```
 //!
 //! Membership change, lifetime, MTK IDs running out, command and compromise (D1) all come through
 //! [`Channel::update`]. Where D3 leaves a choice:
 //!
+//! - The coming MSK is published to the broadcasters when the update begins. The switch, which is
+//!   another document, waits until all members have confirmed and every broadcaster that the
+//!   channel names holds the coming MSK, or for the deadline.
 //! - An expulsion or a compromise during an update starts over with another MSK, because the one
 //!   under way may be in the wrong hands. It is never used; clients that were sent it are told to
 //!   delete it first, since a third MSK of a group would drive out the one on the air. However
 //!   many supersede one another, the first switch is at most two deadlines away.
 //! - A leave during an update, with the policy to update, waits for the switch: all leaves until
 //!   then share one more update.
+//! - Leaves and expulsions may wait for a window to close, so that all in it share one update. They
+//!   are struck off at once, so that an update that begins for another cause serves them too, and
+//!   closes the window. Leaves wait for an open window of expulsions.
 //! - Lifetime, MTK IDs and command ask for nothing that an update under way does not bring.
 //! - A client that joins during an update gets the current MSK, so that it hears at once, then the
 //!   coming one. From the switch on the old MSK is sent to nobody.
@@ -27,81 +34,12 @@ use std::{
 };
 
 use super::{
-    Action, ClientId, UpdateCause,
+    Action, ChannelSpec, ClientId, Purpose, UpdateCause,
     delivery::Member,
-    issue::{Desk, Heading, IssuedMsk, Purpose},
+    issue::{Desk, Heading, IssuedMsk},
     schedule::Job,
 };
-use crate::{
-    broadcast::check_profile,
-    error::Error,
-    ids::{KeyDomainId, MskId, MtkId},
-    keys::Interval,
-    srtp::Profile,
-};
-
-/// What to do when a member leaves of its own will (requirement P4).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum LeavePolicy {
-    /// Go on with the MSK that the member who left still holds.
-    #[default]
-    KeepMsk,
-    /// Give everybody who remains a new MSK, as after an expulsion.
-    UpdateMsk,
-}
-
-/// The security settings of a channel.
-#[non_exhaustive]
-#[derive(Clone, Debug)]
-pub struct ChannelSpec {
-    /// Key domain: MCC and MNC of the operator.
-    pub domain: KeyDomainId,
-    /// Key group; one per channel.
-    pub key_group: u16,
-    /// How RTP and RTCP are protected. Default: AES-CM-128 with HMAC-SHA1-80 and a six-octet MKI.
-    pub profile: Profile,
-    /// Whether a leave renews the MSK. Default: it does not.
-    pub leave: LeavePolicy,
-    /// How long an MSK is used before it is renewed. Default: no limit.
-    pub msk_lifetime: Option<Duration>,
-    /// MTK IDs of each MSK. Default: 0000 to FFFF, of which the broadcaster uses 0001 and up.
-    pub mtk_ids: Interval,
-    /// Octets of an MSK, 16 to 32. Default 16.
-    pub msk_len: usize,
-}
-
-impl ChannelSpec {
-    /// Default settings for a key group.
-    #[must_use]
-    pub fn new(domain: KeyDomainId, key_group: u16) -> Self {
-        Self {
-            domain,
-            key_group,
-            profile: Profile::default(),
-            leave: LeavePolicy::default(),
-            msk_lifetime: None,
-            mtk_ids: Interval { low: MtkId(0), high: MtkId(0xffff) },
-            msk_len: 16,
-        }
-    }
-
-    pub(super) fn validate(&self) -> Result<(), Error> {
-        check_profile(self.profile)?;
-        if !(16..=32).contains(&self.msk_len) {
-            return Err(Error::invalid(format!(
-                "an MSK has 16 to 32 octets, not {}",
-                self.msk_len
-            )));
-        }
-        //= TS 33.246 §6.4.6.2: readings differ on whether SEQl itself may be used, so it is not
-        if self.mtk_ids.low >= self.mtk_ids.high {
-            return Err(Error::invalid(
-                "the MTK IDs of an MSK need an upper end above the lower one, which is not used",
-            ));
-        }
-        Ok(())
-    }
-}
+use crate::{broadcast::BroadcasterId, error::Error, ids::MskId};
 
 /// A channel: who is in it, and which MSK is in force.
 #[derive(Debug)]
@@ -114,9 +52,15 @@ pub(super) struct Channel {
     /// When its lifetime is over.
     pub(super) expires: Option<Instant>,
     pub(super) update: Option<Update>,
-    /// Somebody left during the update, and takes the coming MSK along: another update follows.
-    pub(super) left_since: bool,
+    /// When the MSK is to be updated because somebody left, if no update is under way then.
+    pub(super) leave_due: Option<Instant>,
+    /// When it is to be updated because somebody was expelled, whatever is under way.
+    pub(super) expulsion_due: Option<Instant>,
     pub(super) retiring: Vec<Retiring>,
+    /// Version of the documents published last.
+    pub(super) version: u64,
+    /// The version that each broadcaster is known to hold.
+    pub(super) held: BTreeMap<BroadcasterId, u64>,
 }
 
 /// An update under way.
@@ -130,6 +74,8 @@ pub(super) struct Update {
     pub(super) switch_by: Instant,
     /// Members that have not confirmed.
     pub(super) waiting: BTreeSet<ClientId>,
+    /// The version of the documents that brought the coming MSK.
+    pub(super) published: u64,
 }
 
 /// An MSK that is no longer in force.
@@ -140,11 +86,13 @@ pub(super) struct Retiring {
 }
 
 impl Channel {
-    /// A channel with its first MSK, which is in force at once.
+    /// A channel with its first MSK, which is in force at once. Documents have higher versions than
+    /// `version`.
     pub(super) fn open(
         heading: Heading,
         spec: ChannelSpec,
         first: IssuedMsk,
+        version: u64,
         desk: &mut Desk<'_>,
     ) -> Self {
         let mut channel = Self {
@@ -155,11 +103,14 @@ impl Channel {
             current: Arc::new(first),
             expires: None,
             update: None,
-            left_since: false,
+            leave_due: None,
+            expulsion_due: None,
             retiring: Vec::new(),
+            version,
+            held: BTreeMap::new(),
         };
         channel.start_lifetime(desk);
-        channel.put_in_force(desk);
+        channel.publish(desk);
         channel
     }
 
@@ -200,23 +151,54 @@ impl Channel {
         Ok(())
     }
 
-    /// Strikes a member off: nothing is sent to it any more. Returns whether it was one.
-    pub(super) fn strike_off(&mut self, client: &ClientId) -> bool {
+    /// Strikes a client off: nothing is sent to it any more. Returns whether it was a member.
+    pub(super) fn strike_off(&mut self, client: &ClientId, desk: &mut Desk<'_>) -> bool {
         if let Some(update) = &mut self.update {
             update.waiting.remove(client);
         }
+        if let Ok(client) = desk.roster.get_mut(client) {
+            client.channels.remove(&self.heading.channel);
+        }
         self.members.remove(client).is_some()
+    }
+
+    /// A member has left: the MSK is updated when the window for leaves closes, if that is the
+    /// policy.
+    pub(super) fn note_leave(&mut self, desk: &mut Desk<'_>) {
+        if let Some(window) = self.spec.leave.window()
+            && self.leave_due.is_none()
+        {
+            self.leave_due = Some(self.open_window(UpdateCause::Leave, window, desk));
+        }
+    }
+
+    /// Clients have been expelled: the MSK is updated when the window for expulsions closes.
+    pub(super) fn note_expulsion(&mut self, desk: &mut Desk<'_>) {
+        if self.expulsion_due.is_none() {
+            let window = self.spec.expulsion_window;
+            self.expulsion_due = Some(self.open_window(UpdateCause::Expulsion, window, desk));
+        }
+    }
+
+    fn open_window(&self, cause: UpdateCause, window: Duration, desk: &mut Desk<'_>) -> Instant {
+        let (channel, closes) = (self.heading.channel.clone(), desk.now + window);
+        if !window.is_zero() {
+            desk.agenda.add(closes, Job::Channel(channel.clone()));
+            desk.actions.push(Action::WindowOpened { channel, cause, closes });
+        }
+        closes
     }
 
     /// Starts an update to `next`, which supersedes an update under way.
     pub(super) fn update(&mut self, next: IssuedMsk, cause: UpdateCause, desk: &mut Desk<'_>) {
         let next = Arc::new(next);
         let former = self.update.take();
-        self.left_since = false;
-        let switch_by = former
-            .as_ref()
-            .map_or_else(|| desk.now + 2 * desk.timing.confirm_within, |former| former.switch_by);
-        let deadline = switch_by.min(desk.now + desk.timing.confirm_within);
+        // Who left or was expelled until now is struck off, and will not get this MSK.
+        (self.leave_due, self.expulsion_due) = (None, None);
+        let confirm_within = self.spec.confirm_within;
+        let switch_by =
+            former.as_ref().map_or(desk.now + 2 * confirm_within, |former| former.switch_by);
+        let deadline = switch_by.min(desk.now + confirm_within);
         desk.actions.push(Action::UpdateBegun {
             channel: self.heading.channel.clone(),
             msk_id: next.id,
@@ -224,14 +206,24 @@ impl Channel {
             deadline,
         });
         desk.agenda.add(deadline, Job::Channel(self.heading.channel.clone()));
+        self.update = Some(Update {
+            next: Arc::clone(&next),
+            cause,
+            deadline,
+            switch_by,
+            waiting: self.members.keys().cloned().collect(),
+            published: self.version + 1,
+        });
+        self.publish(desk);
+        if let Some(former) = &former {
+            self.tell_destroyed(former.next.id, desk);
+        }
         for (client, member) in &mut self.members {
             match &former {
                 Some(former) => member.supersede(&former.next, &next, client, &self.heading, desk),
                 None => member.deliver(&next, client, &self.heading, desk),
             }
         }
-        let waiting = self.members.keys().cloned().collect();
-        self.update = Some(Update { next, cause, deadline, switch_by, waiting });
         self.switch_if_ready(desk);
     }
 
@@ -250,52 +242,116 @@ impl Channel {
         true
     }
 
-    /// Sends again to a member whose answer is overdue.
-    pub(super) fn tick_member(&mut self, client: &ClientId, desk: &mut Desk<'_>) {
-        if let Some(member) = self.members.get_mut(client) {
-            member.tick(client, &self.heading, desk);
-        }
+    /// Sends again to a member whose answer is overdue, or removes it if that is the policy: returns
+    /// whether it has.
+    pub(super) fn tick_member(&mut self, client: &ClientId, desk: &mut Desk<'_>) -> bool {
+        let Some(member) = self.members.get_mut(client) else { return false };
+        let unconfirmed = member.tick(client, self.spec.unconfirmed, &self.heading, desk);
+        let Some(msk_id) = unconfirmed else { return false };
+        self.strike_off(client, desk);
+        let (channel, client) = (self.heading.channel.clone(), client.clone());
+        desk.actions.push(Action::Removed { channel, client, msk_id });
+        self.note_leave(desk);
+        true
     }
 
     /// Switches at the deadline, destroys after the grace period. Returns why the MSK in force
     /// needs an update now, if it does.
     pub(super) fn tick(&mut self, desk: &mut Desk<'_>) -> Option<UpdateCause> {
         self.switch_if_ready(desk);
-        let (now, channel) = (desk.now, &self.heading.channel);
-        self.retiring.retain(|old| {
-            let over = old.destroy_at <= now;
-            if over {
-                let (channel, msk_id) = (channel.clone(), old.issued.id);
-                desk.actions.push(Action::Destroy { channel, msk_id });
-            }
-            !over
-        });
-        match self.update {
-            Some(_) => None,
-            None if self.left_since => Some(UpdateCause::Leave),
-            None if self.expires.is_some_and(|end| end <= now) => Some(UpdateCause::Lifetime),
-            None => None,
+        self.destroy_the_old(desk);
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= desk.now);
+        if due(self.expulsion_due) {
+            Some(UpdateCause::Expulsion)
+        } else if self.update.is_some() {
+            None
+        } else if due(self.leave_due) && self.expulsion_due.is_none() {
+            Some(UpdateCause::Leave)
+        } else {
+            due(self.expires).then_some(UpdateCause::Lifetime)
         }
     }
 
-    /// Switches if everybody has confirmed or the deadline has passed.
+    /// Switches if everybody has confirmed, and all broadcasters hold the MSK, or the deadline has
+    /// passed.
     pub(super) fn switch_if_ready(&mut self, desk: &mut Desk<'_>) {
-        let Some(update) = self.update.take_if(|u| u.waiting.is_empty() || u.deadline <= desk.now)
+        let Some(update) = &self.update else { return };
+        let all_hold = update.waiting.is_empty() && self.lacking(update.published).next().is_none();
+        let Some(update) = self.update.take_if(|update| all_hold || update.deadline <= desk.now)
         else {
             return;
         };
+        let (channel, msk_id) = (self.heading.channel.clone(), update.next.id);
         let old = std::mem::replace(&mut self.current, update.next);
-        let destroy_at = desk.now + desk.timing.grace;
+        let destroy_at = desk.now + self.spec.grace;
         self.retiring.push(Retiring { issued: old, destroy_at });
-        desk.agenda.add(destroy_at, Job::Channel(self.heading.channel.clone()));
+        desk.agenda.add(destroy_at, Job::Channel(channel.clone()));
+        desk.actions.push(Action::Switched {
+            channel: channel.clone(),
+            msk_id,
+            unconfirmed: update.waiting.len(),
+            lacking: self.lacking(update.published).cloned().collect(),
+        });
         self.start_lifetime(desk);
-        self.put_in_force(desk);
-        if self.left_since {
-            desk.agenda.add(desk.now, Job::Channel(self.heading.channel.clone()));
+        self.publish(desk);
+        if let Some(due) = self.leave_due {
+            desk.agenda.add(due.max(desk.now), Job::Channel(channel));
         }
         for (client, member) in &mut self.members {
-            member.only(self.current.id, client, &self.heading, desk);
+            member.only(msk_id, client, &self.heading, desk);
         }
+    }
+
+    /// Goes over to other settings; `next` is an MSK for the broadcasters they name, if these are
+    /// others.
+    pub(super) fn set_policy(
+        &mut self,
+        spec: ChannelSpec,
+        next: Option<IssuedMsk>,
+        desk: &mut Desk<'_>,
+    ) {
+        let former = std::mem::replace(&mut self.spec, spec);
+        if former.msk_lifetime != self.spec.msk_lifetime {
+            self.start_lifetime(desk);
+        }
+        if let Some(next) = next {
+            self.held.retain(|name, _| self.spec.broadcasters.contains(name));
+            self.update(next, UpdateCause::Broadcasters, desk);
+            let named = &self.spec.broadcasters;
+            for gone in former.broadcasters.iter().filter(|former| !named.contains(former)) {
+                desk.actions.push(Action::Publish(self.last_document(Some(gone))));
+            }
+        } else if former.mtk_period != self.spec.mtk_period {
+            self.publish(desk);
+        }
+    }
+
+    /// The version of the last documents, and the last actions: broadcasters have nothing more to
+    /// send, and all is erased.
+    pub(super) fn close(mut self) -> (u64, Vec<Action>) {
+        self.version += 1;
+        let channel = &self.heading.channel;
+        let destroyed = |msk_id| Action::Destroyed { channel: channel.clone(), msk_id };
+        let mut actions: Vec<_> = self.last_documents().map(Action::Publish).collect();
+        actions.extend(self.msk_ids().map(destroyed));
+        actions.push(Action::Closed { channel: channel.clone() });
+        (self.version, actions)
+    }
+
+    fn destroy_the_old(&mut self, desk: &mut Desk<'_>) {
+        let now = desk.now;
+        let over: Vec<_> = self.retiring.extract_if(.., |old| old.destroy_at <= now).collect();
+        if over.is_empty() {
+            return;
+        }
+        self.publish(desk);
+        for old in over {
+            self.tell_destroyed(old.issued.id, desk);
+        }
+    }
+
+    fn tell_destroyed(&self, msk_id: MskId, desk: &mut Desk<'_>) {
+        desk.actions.push(Action::Destroyed { channel: self.heading.channel.clone(), msk_id });
     }
 
     /// Whether something is under way to this member, or was given up.
@@ -310,23 +366,17 @@ impl Channel {
         [self.current.id].into_iter().chain(update).chain(retiring)
     }
 
-    /// Hands the current MSK to the broadcaster and makes it move (requirement P6, D3 step 3).
-    pub(super) fn put_in_force(&self, desk: &mut Desk<'_>) {
-        let (channel, msk_id) = (self.heading.channel.clone(), self.current.id);
-        desk.actions.push(Action::HandToBroadcaster(self.heading.parameters(&self.current)));
-        desk.actions.push(Action::SwitchTo { channel, msk_id });
-    }
-
     /// Puts all that is to come on the agenda.
     pub(super) fn enter_due_times(&self, desk: &mut Desk<'_>) {
         let deadline = self.update.iter().map(|update| update.deadline);
         let destroy = self.retiring.iter().map(|old| old.destroy_at);
-        for due in deadline.chain(destroy).chain(self.expires) {
+        let windows = self.leave_due.into_iter().chain(self.expulsion_due);
+        for due in deadline.chain(destroy).chain(self.expires).chain(windows) {
             desk.agenda.add(due, Job::Channel(self.heading.channel.clone()));
         }
     }
 
-    fn start_lifetime(&mut self, desk: &mut Desk<'_>) {
+    pub(super) fn start_lifetime(&mut self, desk: &mut Desk<'_>) {
         self.expires = self.spec.msk_lifetime.map(|lifetime| desk.now + lifetime);
         if let Some(end) = self.expires {
             desk.agenda.add(end, Job::Channel(self.heading.channel.clone()));

@@ -2,41 +2,25 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     net::SocketAddr,
     sync::Arc,
 };
 
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::KeyServer;
 use crate::{
     broadcast::ChannelId,
     error::Error,
+    ids::name,
     keys::{Muk, MukId},
 };
 
-/// Name of a PoC client at the key server; not the B-TID, which changes with each bootstrapping.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ClientId(Arc<str>);
-
-impl ClientId {
-    /// The name as it was given.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for ClientId {
-    fn from(name: &str) -> Self {
-        Self(name.into())
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+name! {
+    /// Name of a PoC client at the key server; not the B-TID, which changes with each
+    /// bootstrapping.
+    ClientId
 }
 
 /// How MSK messages get to a client.
@@ -80,6 +64,18 @@ pub(super) struct Roster {
     clients: BTreeMap<ClientId, Client>,
     by_address: BTreeMap<SocketAddr, BTreeSet<ClientId>>,
     by_identity: BTreeMap<String, BTreeSet<ClientId>>,
+    /// The last counter under the MUK of each client that was removed.
+    removed: BTreeMap<Fingerprint, u32>,
+}
+
+/// SHA-256 of a MUK: tells whether it was here before, and nothing else of it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    fn of(muk: &Muk) -> Self {
+        Self(Sha256::digest(muk.0.expose()).into())
+    }
 }
 
 impl Roster {
@@ -99,6 +95,7 @@ impl Roster {
         }
         self.refuse_shared_identity(id, &muk_id)?;
         self.index(id, &muk_id, reach);
+        let last_counter = self.returning(&muk).unwrap_or(0).max(last_counter);
         let client = Client { muk_id, muk, reach, channels: BTreeSet::new(), last_counter };
         self.clients.insert(id.clone(), client);
         Ok(())
@@ -110,9 +107,10 @@ impl Roster {
         self.refuse_shared_identity(id, &muk_id)?;
         let client = self.get_mut(id)?;
         let same_key: bool = client.muk.0.expose().ct_eq(muk.0.expose()).into();
-        if !same_key {
-            client.muk = Arc::new(muk);
-            client.last_counter = 0;
+        let last_counter = if same_key { None } else { Some(self.returning(&muk).unwrap_or(0)) };
+        let client = self.get_mut(id)?;
+        if let Some(last_counter) = last_counter {
+            (client.muk, client.last_counter) = (Arc::new(muk), last_counter);
         }
         let reach = client.reach;
         let former = std::mem::replace(&mut client.muk_id, muk_id.clone());
@@ -129,6 +127,44 @@ impl Roster {
         self.unindex(id, &muk_id, former);
         self.index(id, &muk_id, reach);
         Ok(())
+    }
+
+    /// Strikes a client from the roster, but keeps the counter of its MUK. Returns the channels it is
+    /// in.
+    pub(super) fn remove(&mut self, id: &ClientId) -> Result<BTreeSet<ChannelId>, Error> {
+        let used = self.get_mut(id)?.last_counter > 0;
+        if used && self.removed.len() >= KeyServer::MAX_REMOVED {
+            return Err(Error::invalid(format!(
+                "the counters of {} removed clients are kept already; leave client {id} on the \
+                 roster",
+                KeyServer::MAX_REMOVED
+            )));
+        }
+        let Some(client) = self.clients.remove(id) else { return Ok(BTreeSet::new()) };
+        self.unindex(id, &client.muk_id, client.reach);
+        if used {
+            self.keep(Fingerprint::of(&client.muk), client.last_counter);
+        }
+        Ok(client.channels)
+    }
+
+    /// Keeps the last counter under a MUK that nobody on the roster has.
+    pub(super) fn keep(&mut self, muk: Fingerprint, last_counter: u32) {
+        let kept = self.removed.entry(muk).or_default();
+        *kept = last_counter.max(*kept);
+    }
+
+    /// The counters kept.
+    pub(super) fn removed(&self) -> impl Iterator<Item = (Fingerprint, u32)> {
+        self.removed.iter().map(|(muk, last_counter)| (*muk, *last_counter))
+    }
+
+    /// A MUK comes to the roster: the last counter under it, if it was here before.
+    fn returning(&mut self, muk: &Muk) -> Option<u32> {
+        if self.removed.is_empty() {
+            return None;
+        }
+        self.removed.remove(&Fingerprint::of(muk))
     }
 
     pub(super) fn get(&self, id: &ClientId) -> Option<&Client> {

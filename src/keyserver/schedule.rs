@@ -1,4 +1,4 @@
-//! When things are due: how long to wait for confirmations, when to send again, when to destroy.
+//! When things are due, and how long to wait before a message is sent again.
 //!
 //! Time comes in as an argument; nothing here reads a clock.
 
@@ -45,18 +45,11 @@ impl Retry {
     }
 }
 
-/// The waits of the key server. Defaults suit clients on a radio network.
+/// The waits of the key server for clients, in all channels. Defaults suit a radio network; deadline
+/// and grace of an update are in the [`ChannelSpec`](super::ChannelSpec).
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Timing {
-    /// Longest time between the start of an MSK update and the switch: what slow clients get to
-    /// confirm, and what an expelled client still hears. Default 5 s.
-    ///
-    /// An expulsion during an update starts over with another MSK; whatever the number of such
-    /// expulsions, the first one takes effect within twice this time.
-    pub confirm_within: Duration,
-    /// How long the old MSK is kept after the switch. Default 10 s.
-    pub grace: Duration,
     /// Repetition over UDP.
     pub udp: Retry,
     /// Repetition in SDP.
@@ -65,12 +58,7 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self {
-            confirm_within: Duration::from_secs(5),
-            grace: Duration::from_secs(10),
-            udp: Retry::UDP,
-            sdp: Retry::SDP,
-        }
+        Self { udp: Retry::UDP, sdp: Retry::SDP }
     }
 }
 
@@ -78,7 +66,7 @@ impl Default for Timing {
 /// takes it up checks the state it refers to.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Job {
-    /// The deadline of an update, the end of an MSK's lifetime or of an old MSK's grace.
+    /// The deadline of an update, the end of a window, of an MSK's lifetime or an old MSK's grace.
     Channel(ChannelId),
     /// No answer yet from a client.
     Client(ChannelId, ClientId),

@@ -50,7 +50,7 @@ fn media_start(sdp: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::MskId;
+    use crate::{ids::MskId, keyserver::Purpose};
 
     fn message(to: Route) -> MskMessage {
         MskMessage {
@@ -58,7 +58,7 @@ mod tests {
             client: "c1".into(),
             to,
             msk_id: MskId { group: 1, number: 1 },
-            deletes: false,
+            purpose: Purpose::Deliver,
             counter: 1,
             octets: vec![1, 0, 21],
         }

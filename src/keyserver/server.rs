@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
-    Action, ChannelSpec, ClientId, LeavePolicy, MembershipEvent, Reach, Timing, UpdateCause,
+    Action, ChannelSpec, ClientId, Reach, Timing, UpdateCause,
     issue::{Desk, Heading, IssuedMsk, KeyNumbers},
-    membership::{Change, Consumed, Ledger},
+    membership::Ledger,
     rekey::Channel,
     roster::Roster,
     schedule::{Agenda, Job},
@@ -26,9 +26,15 @@ pub struct KeyServer {
     pub(super) numbers: KeyNumbers,
     pub(super) ledger: Ledger,
     pub(super) agenda: Agenda,
+    /// The highest version of a document of a channel that was closed: a channel that is opened
+    /// again starts above it.
+    pub(super) closed_version: u64,
 }
 
 impl KeyServer {
+    /// Removed clients whose counters are kept at most.
+    pub const MAX_REMOVED: usize = 1 << 18;
+
     /// A key server without clients and channels.
     #[must_use]
     pub fn new(timing: Timing) -> Self {
@@ -39,10 +45,12 @@ impl KeyServer {
             numbers: KeyNumbers::default(),
             ledger: Ledger::default(),
             agenda: Agenda::default(),
+            closed_version: 0,
         }
     }
 
-    /// Puts a client on the roster, with a MUK that has protected nothing yet.
+    /// Puts a client on the roster, with its MUK: one that has protected nothing yet, or that of a
+    /// client removed before, whose counter then goes on.
     ///
     /// # Errors
     /// The client is on the roster, or another client has the same identities.
@@ -86,7 +94,30 @@ impl KeyServer {
         self.start_over(client, now)
     }
 
-    /// Starts a channel with its first MSK, which goes to the broadcaster (P6).
+    /// Takes a client off the roster and out of its channels, as if it had left each. Where it was
+    /// expelled it stays so, under its name. The counter of its MUK is kept for ever, so that no
+    /// counter comes twice if the same MUK is entered again.
+    ///
+    /// # Errors
+    /// Unknown client, or [`KeyServer::MAX_REMOVED`] counters are kept already.
+    pub fn remove_client(
+        &mut self,
+        client: &ClientId,
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Vec<Action>, Error> {
+        let mut actions = Vec::new();
+        for channel in self.roster.remove(client)? {
+            let Ok((open, mut desk)) = self.at_desk(&channel, now) else { continue };
+            open.strike_off(client, &mut desk);
+            open.note_leave(&mut desk);
+            actions.append(&mut desk.actions);
+            actions = self.attend(&channel, actions, now, random);
+        }
+        Ok(actions)
+    }
+
+    /// Starts a channel with its first MSK, which goes to the broadcasters (P6).
     ///
     /// # Errors
     /// The channel is open, its key group belongs to an open channel or has no number left, or
@@ -111,16 +142,17 @@ impl KeyServer {
             )));
         }
         let id = self.numbers.take(spec.domain, spec.key_group)?;
-        let first = IssuedMsk::draw(id, spec.mtk_ids, spec.msk_len, random);
+        let first = IssuedMsk::draw(id, &spec, random);
         let heading = Heading::new(channel.clone(), spec.domain, spec.profile);
         let mut desk = Desk::new(&mut self.roster, &mut self.agenda, &self.timing, now);
-        let opened = Channel::open(heading, spec, first, &mut desk);
+        let opened = Channel::open(heading, spec, first, self.closed_version, &mut desk);
         let actions = desk.actions;
         self.channels.insert(channel.clone(), opened);
         Ok(actions)
     }
 
-    /// Ends a channel: every MSK of it is destroyed. Its key numbers stay used.
+    /// Ends a channel: every MSK of it is destroyed, and its broadcasters are told. Its key numbers
+    /// stay used.
     ///
     /// # Errors
     /// Unknown channel.
@@ -131,118 +163,41 @@ impl KeyServer {
                 client.channels.remove(channel);
             }
         }
-        let destroy = |msk_id| Action::Destroy { channel: channel.clone(), msk_id };
-        Ok(closed.msk_ids().map(destroy).collect())
+        let (version, actions) = closed.close();
+        self.closed_version = self.closed_version.max(version);
+        Ok(actions)
     }
 
-    /// A client joins: it is given the MSK (P3). A client that joins again, for example after a
-    /// restart, is given it again.
+    /// Changes the settings of an open channel. The policies hold from now on: windows and
+    /// deadlines that run keep their end, a new lifetime of the MSK counts from now. Other
+    /// broadcasters bring an update, since MTK IDs are divided for the life of an MSK; one that is
+    /// no longer named is told to erase what it holds. The same settings change nothing.
     ///
     /// # Errors
-    /// Unknown channel or client, or the client has been expelled and not readmitted.
-    pub fn join(
+    /// Unknown channel, or the settings cannot work or cannot change while the channel is open, or
+    /// an update is needed and no key number is left. Nothing has changed then.
+    pub fn set_policy(
         &mut self,
         channel: &ChannelId,
-        client: &ClientId,
-        now: Instant,
-    ) -> Result<Vec<Action>, Error> {
-        let (channel, mut desk) = self.admit(channel, client, now)?;
-        channel.join(client, &mut desk);
-        Ok(desk.actions)
-    }
-
-    /// A client joins by an SDP offer of its own: the MSK rides in the answer, unconfirmed.
-    ///
-    /// The client counts as holding it, because SIP repeats the answer until it is acknowledged.
-    ///
-    /// # Errors
-    /// As [`KeyServer::join`]; or the MUK has no counter left.
-    pub fn join_in_answer(
-        &mut self,
-        channel: &ChannelId,
-        client: &ClientId,
-        now: Instant,
-    ) -> Result<Vec<Action>, Error> {
-        let (channel, mut desk) = self.admit(channel, client, now)?;
-        channel.join_in_answer(client, &mut desk)?;
-        Ok(desk.actions)
-    }
-
-    /// A member asks for the MSK (MSK request), or should be tried again after
-    /// [`Action::GaveUp`].
-    ///
-    /// # Errors
-    /// Unknown channel, or the client is no member: nothing is given to it.
-    pub fn resend(
-        &mut self,
-        channel: &ChannelId,
-        client: &ClientId,
-        now: Instant,
-    ) -> Result<Vec<Action>, Error> {
-        if !self.channel(channel)?.members.contains_key(client) {
-            return Err(Error::invalid(format!("client {client} is no member of {channel}")));
-        }
-        self.join(channel, client, now)
-    }
-
-    /// A client leaves. The MSK is updated if that is the channel's policy (P4); leaves during an
-    /// update are gathered into one more update after it.
-    ///
-    /// # Errors
-    /// Unknown channel, the client is no member, or no key number is left; the client is struck
-    /// off also in the last case.
-    pub fn leave(
-        &mut self,
-        channel: &ChannelId,
-        client: &ClientId,
+        spec: ChannelSpec,
         now: Instant,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<Action>, Error> {
-        if !self.strike_off(channel, client)? {
-            return Err(Error::invalid(format!("client {client} is no member of {channel}")));
-        }
-        match self.channel(channel)? {
-            Channel { spec, update: None, .. } if spec.leave == LeavePolicy::UpdateMsk => {
-                self.begin(channel, UpdateCause::Leave, now, random)
-            }
-            _ => {
-                let (channel, mut desk) = self.at_desk(channel, now)?;
-                channel.left_since |= channel.spec.leave == LeavePolicy::UpdateMsk;
-                channel.switch_if_ready(&mut desk);
-                Ok(desk.actions)
-            }
-        }
-    }
-
-    /// Clients are expelled: always a new MSK for everybody who remains (P5). They need not be
-    /// members: who left before may hold the MSK still.
-    ///
-    /// # Errors
-    /// Unknown channel, or no key number is left. The clients are struck off also in the latter
-    /// case, but hear on until the channel is closed.
-    pub fn expel(
-        &mut self,
-        channel: &ChannelId,
-        clients: &[ClientId],
-        now: Instant,
-        random: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Vec<Action>, Error> {
-        if clients.is_empty() {
+        let former = &self.channel(channel)?.spec;
+        former.may_become(&spec)?;
+        if *former == spec {
             return Ok(Vec::new());
         }
-        for client in clients {
-            self.strike_off(channel, client)?;
-            self.channel_mut(channel)?.expelled.insert(client.clone());
-        }
-        self.begin(channel, UpdateCause::Expulsion, now, random)
-    }
-
-    /// Lets an expelled client join again. Returns whether it was expelled.
-    ///
-    /// # Errors
-    /// Unknown channel.
-    pub fn readmit(&mut self, channel: &ChannelId, client: &ClientId) -> Result<bool, Error> {
-        Ok(self.channel_mut(channel)?.expelled.remove(client))
+        let next = if former.broadcasters == spec.broadcasters {
+            None
+        } else {
+            let id = self.numbers.take(spec.domain, spec.key_group)?;
+            Some(IssuedMsk::draw(id, &spec, random))
+        };
+        let (open, mut desk) = self.at_desk(channel, now)?;
+        open.set_policy(spec, next, &mut desk);
+        let actions = desk.actions;
+        Ok(self.attend(channel, actions, now, random))
     }
 
     /// Replaces the MSK by command, after a compromise, or because MTK IDs run out (D1). During an
@@ -294,80 +249,46 @@ impl KeyServer {
         Ok(())
     }
 
-    /// Takes one event off the membership bus (D2), exactly once: a repeated event changes nothing,
-    /// and an event after a gap is refused until the missing ones have come.
-    ///
-    /// # Errors
-    /// The event is in order and consumed, but the call it stands for failed.
-    pub fn consume(
-        &mut self,
-        event: &MembershipEvent,
-        now: Instant,
-        random: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Consumed, Error> {
-        if let Some(out_of_order) = self.ledger.enter(event) {
-            return Ok(out_of_order);
-        }
-        let (channel, client) = (&event.channel, &event.client);
-        match event.change {
-            Change::Joined => self.join(channel, client, now),
-            // Whoever has left already, or was expelled before, has nothing more to leave.
-            Change::Left if !self.channel(channel)?.members.contains_key(client) => Ok(Vec::new()),
-            Change::Left => self.leave(channel, client, now, random),
-            Change::Expelled => self.expel(channel, std::slice::from_ref(client), now, random),
-        }
-        .map(Consumed::Applied)
-    }
-
-    /// Does what is due: repeats, switches, updates of MSKs at the end of their lifetime, destroys.
+    /// Does what is due: repeats, switches, updates at the end of a window or of an MSK's lifetime,
+    /// removals, destroys.
     pub fn poll(&mut self, now: Instant, random: &mut dyn FnMut(&mut [u8])) -> Vec<Action> {
         let mut actions = Vec::new();
         while let Some(job) = self.agenda.take(now) {
-            let mut desk = Desk::new(&mut self.roster, &mut self.agenda, &self.timing, now);
-            match job {
+            let channel = match job {
+                Job::Channel(channel) => channel,
                 Job::Client(channel, client) => {
-                    if let Some(channel) = self.channels.get_mut(&channel) {
-                        channel.tick_member(&client, &mut desk);
-                    }
+                    let Ok((open, mut desk)) = self.at_desk(&channel, now) else { continue };
+                    let removed = open.tick_member(&client, &mut desk);
                     actions.append(&mut desk.actions);
-                }
-                Job::Channel(id) => {
-                    let due = self.channels.get_mut(&id).and_then(|open| open.tick(&mut desk));
-                    actions.append(&mut desk.actions);
-                    match due.map(|cause| self.begin(&id, cause, now, random)) {
-                        Some(Ok(mut begun)) => actions.append(&mut begun),
-                        Some(Err(_)) => actions.push(Action::KeyNumbersUsedUp { channel: id }),
-                        None => {}
+                    if !removed {
+                        continue;
                     }
+                    channel
                 }
-            }
+            };
+            actions = self.attend(&channel, actions, now, random);
         }
         actions
     }
 
-    /// When [`KeyServer::poll`] has something to do, unless another call comes first.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.agenda.next()
-    }
-
-    /// The MSK in force.
-    #[must_use]
-    pub fn current_msk(&self, channel: &ChannelId) -> Option<MskId> {
-        Some(self.channels.get(channel)?.current.id)
-    }
-
-    /// The MSK that is being delivered, and when the switch to it happens at the latest.
-    #[must_use]
-    pub fn coming_msk(&self, channel: &ChannelId) -> Option<(MskId, Instant)> {
-        let update = self.channels.get(channel)?.update.as_ref()?;
-        Some((update.next.id, update.deadline))
-    }
-
-    /// The members of a channel, each with the newest MSK it is known to hold.
-    pub fn members(&self, channel: &ChannelId) -> impl Iterator<Item = (&ClientId, Option<MskId>)> {
-        let members = self.channels.get(channel).map(|channel| channel.members.iter());
-        members.into_iter().flatten().map(|(client, member)| (client, member.confirmed()))
+    /// Does what is due in a channel, behind the actions that a call has led to.
+    pub(super) fn attend(
+        &mut self,
+        channel: &ChannelId,
+        mut actions: Vec<Action>,
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Vec<Action> {
+        let Ok((open, mut desk)) = self.at_desk(channel, now) else { return actions };
+        desk.actions = actions;
+        let due = open.tick(&mut desk);
+        actions = desk.actions;
+        match due.map(|cause| self.begin(channel, cause, now, random)) {
+            Some(Ok(mut begun)) => actions.append(&mut begun),
+            Some(Err(_)) => actions.push(Action::KeyNumbersUsedUp { channel: channel.clone() }),
+            None => {}
+        }
+        actions
     }
 
     fn begin(
@@ -377,56 +298,19 @@ impl KeyServer {
         now: Instant,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<Action>, Error> {
-        let spec = &self.channel(channel)?.spec;
-        let (domain, group, mtk_ids, len) =
-            (spec.domain, spec.key_group, spec.mtk_ids, spec.msk_len);
-        let id = self.numbers.take(domain, group)?;
-        let next = IssuedMsk::draw(id, mtk_ids, len, random);
-        let (channel, mut desk) = self.at_desk(channel, now)?;
-        channel.update(next, cause, &mut desk);
+        let spec = &self.channels.get(channel).ok_or_else(|| unknown(channel))?.spec;
+        let id = self.numbers.take(spec.domain, spec.key_group)?;
+        let next = IssuedMsk::draw(id, spec, random);
+        let (open, mut desk) = self.at_desk(channel, now)?;
+        open.update(next, cause, &mut desk);
         Ok(desk.actions)
     }
 
-    /// Checks that a client may be given the MSK, and notes that it will be.
-    fn admit(
-        &mut self,
-        channel: &ChannelId,
-        client: &ClientId,
-        now: Instant,
-    ) -> Result<(&mut Channel, Desk<'_>), Error> {
-        if self.channel(channel)?.expelled.contains(client) {
-            return Err(Error::invalid(format!(
-                "client {client} was expelled from {channel}; readmit it first"
-            )));
-        }
-        self.roster.get_mut(client)?.channels.insert(channel.clone());
-        self.at_desk(channel, now)
-    }
-
-    fn strike_off(&mut self, channel: &ChannelId, client: &ClientId) -> Result<bool, Error> {
-        let was_member = self.channel_mut(channel)?.strike_off(client);
-        if let Ok(client) = self.roster.get_mut(client) {
-            client.channels.remove(channel);
-        }
-        Ok(was_member)
-    }
-
-    /// Begins the deliveries to a client anew, in the channels where it has not confirmed all.
-    fn start_over(&mut self, client: &ClientId, now: Instant) -> Result<Vec<Action>, Error> {
-        let mut actions = Vec::new();
-        for channel in self.roster.get_mut(client)?.channels.clone() {
-            if self.channel(&channel)?.awaits(client) {
-                actions.append(&mut self.join(&channel, client, now)?);
-            }
-        }
-        Ok(actions)
-    }
-
-    fn channel(&self, channel: &ChannelId) -> Result<&Channel, Error> {
+    pub(super) fn channel(&self, channel: &ChannelId) -> Result<&Channel, Error> {
         self.channels.get(channel).ok_or_else(|| unknown(channel))
     }
 
-    fn channel_mut(&mut self, channel: &ChannelId) -> Result<&mut Channel, Error> {
+    pub(super) fn channel_mut(&mut self, channel: &ChannelId) -> Result<&mut Channel, Error> {
         self.channels.get_mut(channel).ok_or_else(|| unknown(channel))
     }
 

@@ -12,13 +12,13 @@ use std::{
 };
 
 use super::{
-    Action, ChannelSpec, ClientId, KeyServer, Publisher, Reach, Timing, UpdateCause,
+    Action, ChannelSpec, ClientId, Fingerprint, KeyServer, Publisher, Reach, Timing, UpdateCause,
     delivery::Member,
     issue::{Desk, Heading, IssuedMsk},
     rekey::{Channel, Retiring, Update},
 };
 use crate::{
-    broadcast::ChannelId,
+    broadcast::{BroadcasterId, ChannelId},
     error::Error,
     ids::{KeyDomainId, MskId},
     keys::{CryptoSession, Interval, Msk, Muk, MukId},
@@ -35,6 +35,10 @@ pub struct ServerState {
     pub key_numbers: Vec<(KeyDomainId, u16, u16)>,
     /// The last membership event consumed of each publisher.
     pub consumed: Vec<(Publisher, u64)>,
+    /// The last counter under the MUK of each client that was removed.
+    pub removed: Vec<(Fingerprint, u32)>,
+    /// The highest version of a document of a channel that was closed.
+    pub closed_version: u64,
 }
 
 /// A client on the roster.
@@ -71,10 +75,14 @@ pub struct ChannelState {
     pub expires_in: Option<Duration>,
     /// An update under way.
     pub update: Option<UpdateState>,
-    /// Whether somebody left during that update, so that another one follows.
-    pub left_since: bool,
+    /// Time left until the MSK is updated because somebody left.
+    pub leave_due_in: Option<Duration>,
+    /// Time left until it is updated because somebody was expelled.
+    pub expulsion_due_in: Option<Duration>,
     /// MSKs out of use but not destroyed, with the time that is left to them.
     pub retiring: Vec<(MskState, Duration)>,
+    /// Version of the documents published last.
+    pub version: u64,
 }
 
 /// An MSK.
@@ -86,6 +94,8 @@ pub struct MskState {
     pub msk: Arc<Msk>,
     /// The MTK IDs it may carry.
     pub interval: Interval,
+    /// The broadcasters among which they are divided.
+    pub broadcasters: Vec<BroadcasterId>,
 }
 
 /// An update under way.
@@ -120,6 +130,8 @@ impl KeyServer {
             channels: self.channels.values().map(|channel| channel.state(now)).collect(),
             key_numbers: self.numbers.iter().collect(),
             consumed: self.ledger.iter().map(|(pf, last)| (pf.clone(), last)).collect(),
+            removed: self.roster.removed().collect(),
+            closed_version: self.closed_version,
         }
     }
 
@@ -133,7 +145,10 @@ impl KeyServer {
         state: ServerState,
         now: Instant,
     ) -> Result<(Self, Vec<Action>), Error> {
-        let mut server = Self::new(timing);
+        let mut server = Self { closed_version: state.closed_version, ..Self::new(timing) };
+        for (muk, last_counter) in state.removed {
+            server.roster.keep(muk, last_counter);
+        }
         for client in state.clients {
             let ClientState { client, muk_id, muk, last_counter, reach } = client;
             server.roster.add(&client, muk_id, muk, reach, last_counter)?;
@@ -182,12 +197,14 @@ impl Channel {
                 deadline_in: left(update.deadline),
                 switch_in: left(update.switch_by),
             }),
-            left_since: self.left_since,
+            leave_due_in: self.leave_due.map(left),
+            expulsion_due_in: self.expulsion_due.map(left),
             retiring: self
                 .retiring
                 .iter()
                 .map(|old| (old.issued.state(), left(old.destroy_at)))
                 .collect(),
+            version: self.version,
         }
     }
 
@@ -211,11 +228,15 @@ impl Channel {
                 deadline: desk.now + update.deadline_in,
                 switch_by: desk.now + update.switch_in,
                 waiting: BTreeSet::new(),
+                published: state.version,
             }),
-            left_since: state.left_since,
+            leave_due: state.leave_due_in.map(|left| desk.now + left),
+            expulsion_due: state.expulsion_due_in.map(|left| desk.now + left),
             retiring: state.retiring.into_iter().map(retire).collect(),
+            version: state.version,
+            held: BTreeMap::new(),
         };
-        channel.put_in_force(desk);
+        channel.publish_again(desk);
         channel.enter_due_times(desk);
         for (client, confirmed) in state.members {
             channel.resume(&client, confirmed, desk);
@@ -239,10 +260,12 @@ impl Channel {
 
 impl IssuedMsk {
     fn state(&self) -> MskState {
-        MskState { id: self.id, msk: Arc::clone(&self.msk), interval: self.interval }
+        let (msk, broadcasters) = (Arc::clone(&self.msk), self.broadcasters.clone());
+        MskState { id: self.id, msk, interval: self.interval, broadcasters }
     }
 
     fn restore(state: MskState) -> Self {
-        Self { id: state.id, msk: state.msk, interval: state.interval }
+        let MskState { id, msk, interval, broadcasters } = state;
+        Self { id, msk, interval, broadcasters }
     }
 }

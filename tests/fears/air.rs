@@ -10,7 +10,7 @@ use std::{
 
 use mcast_srtp::{
     Error,
-    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelId, Lead},
+    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelDocument, ChannelId, Lead},
     ids::MskId,
     keyserver::{Action, ChannelSpec, ClientId, KeyServer, Reach, Route, Sender, Timing},
     rx::Limits,
@@ -196,21 +196,23 @@ impl Air {
                         self.send(Parcel::Msk { to: message.client, octets: message.octets });
                     }
                 }
-                Action::HandToBroadcaster(parameters) => {
-                    self.broadcaster.hand_over(parameters).unwrap();
-                }
-                Action::SwitchTo { msk_id, .. } => {
-                    let (now, lead, entropy) = (self.now, self.lead, &mut self.entropy);
-                    let random = &mut |out: &mut [u8]| entropy.fill(out);
-                    let actions = self.broadcaster.switch_to(msk_id, lead, now, random).unwrap();
-                    self.broadcast(actions);
-                }
-                Action::Destroy { msk_id, .. } => {
-                    self.broadcaster.destroy(msk_id).unwrap();
-                }
+                Action::Publish(document) => self.publish(&document),
                 _ => {}
             }
         }
+    }
+
+    fn publish(&mut self, document: &ChannelDocument) {
+        let (now, entropy, before) = (self.now, &mut self.entropy, self.broadcaster.mki().copied());
+        let random = &mut |out: &mut [u8]| entropy.fill(out);
+        let mut actions = self.broadcaster.follow(document, now, random).unwrap();
+        let switches = before.and_then(|mki| mki.split_mbms()).map(|(msk_id, _)| msk_id)
+            != Some(document.in_force);
+        if switches && self.lead == Lead::None {
+            // The key that was announced comes into force at once.
+            actions.extend(self.broadcaster.new_mtk(self.lead, now, random).unwrap());
+        }
+        self.broadcast(actions);
     }
 
     fn broadcast(&mut self, actions: Vec<BroadcastAction>) {

@@ -77,8 +77,6 @@ impl Session {
     pub(crate) fn new(profile: Profile, network: Network, first_index: u64) -> Self {
         let (start, channel, client) = (Instant::now(), ChannelId::from("group 17"), source(1));
         let mut timing = Timing::default();
-        timing.confirm_within = ms(400);
-        timing.grace = ms(700);
         timing.udp = Retry::new(ms(60), ms(300), 8);
         let Network { media, mtk, msk, seed } = network;
         let mut session = Self {
@@ -103,6 +101,8 @@ impl Session {
         session.server.add_client(&id, muk_id("c1"), muk("c1"), Reach::Udp(client)).unwrap();
         let mut spec = ChannelSpec::new(DOMAIN, Keys::default().key_group);
         spec.profile = profile;
+        spec.confirm_within = ms(400);
+        spec.grace = ms(700);
         let (channel, random) = (session.channel.clone(), &mut session.random);
         let opened = session.server.open_channel(&channel, spec, start, &mut |o| fill(random, o));
         session.carry_out(opened.unwrap());
@@ -221,17 +221,11 @@ impl Session {
                     self.msk.send(self.now, &message.octets);
                     self.sent.insert(message.octets, what);
                 }
-                Action::HandToBroadcaster(parameters) => {
-                    self.broadcaster.hand_over(parameters).unwrap();
-                }
-                Action::SwitchTo { msk_id, .. } => {
+                Action::Publish(document) => {
                     let (now, random) = (self.start + self.now, &mut self.random);
                     let random = &mut |octets: &mut [u8]| fill(random, octets);
-                    let actions = self.broadcaster.switch_to(msk_id, Lead::Usual, now, random);
+                    let actions = self.broadcaster.follow(&document, now, random);
                     self.broadcast(actions.unwrap());
-                }
-                Action::Destroy { msk_id, .. } => {
-                    self.broadcaster.destroy(msk_id).unwrap();
                 }
                 _ => {}
             }

@@ -8,7 +8,9 @@ use std::{
 
 use mcast_srtp::{
     Error, Reject,
-    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelParameters, Lead},
+    broadcast::{
+        BroadcastAction, BroadcastTiming, Broadcaster, ChannelDocument, DocumentMsk, Lead,
+    },
     ids::{MtkId, Ssrc},
     keys::{Interval, Msk},
     keyserver::Timing,
@@ -22,26 +24,37 @@ use crate::world::{DOMAIN, Entropy, FRAME, TALKER, World, msk, rtp, secs};
 
 const SERVER: Ssrc = Ssrc(0x5e);
 
-fn parameters(number: u16, high: u16) -> ChannelParameters {
-    ChannelParameters {
-        channel: "group 17".into(),
-        domain: DOMAIN,
-        msk_id: msk(number),
+/// A document that lists MSKs with these numbers, each with MTK IDs up to `high`.
+fn document(version: u64, numbers: &[u16], in_force: u16, high: u16) -> ChannelDocument {
+    let listed = |number: &u16| DocumentMsk {
+        msk_id: msk(*number),
         msk: Arc::new(Msk {
-            key: SecretBytes::new(&[number as u8; 16]),
-            rand: vec![number as u8; 16],
+            key: SecretBytes::new(&[*number as u8; 16]),
+            rand: vec![*number as u8; 16],
         }),
         interval: Interval { low: MtkId(0), high: MtkId(high) },
+    };
+    ChannelDocument {
+        channel: "group 17".into(),
+        broadcaster: None,
+        version,
+        domain: DOMAIN,
         profile: Profile::default(),
+        mtk_period: None,
+        msks: numbers.iter().map(listed).collect(),
+        in_force: msk(in_force),
     }
 }
 
-/// A broadcaster that has taken MSK 1 and switched to it.
+/// A broadcaster that follows a document of MSK 1 alone.
 fn on_the_air(lead: Lead, high: u16) -> (Broadcaster, Instant, Entropy) {
     let (now, mut entropy) = (Instant::now(), Entropy(5));
     let mut broadcaster = Broadcaster::new(&"group 17".into(), BroadcastTiming::default());
-    broadcaster.hand_over(parameters(1, high)).unwrap();
-    broadcaster.switch_to(msk(1), lead, now, &mut |out| entropy.fill(out)).unwrap();
+    let random = &mut |out: &mut [u8]| entropy.fill(out);
+    broadcaster.follow(&document(1, &[1], 1, high), now, random).unwrap();
+    if lead == Lead::None {
+        broadcaster.new_mtk(lead, now, random).unwrap();
+    }
     (broadcaster, now, entropy)
 }
 
@@ -83,14 +96,11 @@ fn switch_during_an_announced_mtk_change_goes_to_the_new_msk_only() {
     let (mut broadcaster, now, mut entropy) = on_the_air(Lead::None, 9);
     let random = &mut |out: &mut [u8]| entropy.fill(out);
     broadcaster.new_mtk(Lead::Usual, now, random).unwrap();
-    broadcaster.hand_over(parameters(2, 9)).unwrap();
-    broadcaster.switch_to(msk(2), Lead::Usual, now + FRAME, random).unwrap();
+    broadcaster.follow(&document(2, &[1, 2], 2, 9), now + FRAME, random).unwrap();
     broadcaster.poll(now + secs(1), random);
     assert_eq!(broadcaster.mki().unwrap().split_mbms(), Some((msk(2), MtkId(1))));
-    let back = broadcaster.switch_to(msk(1), Lead::None, now + secs(1), random);
+    let back = broadcaster.follow(&document(3, &[1, 2], 1, 9), now + secs(1), random);
     assert!(back.unwrap_err().to_string().contains("never goes back"));
-    assert!(broadcaster.destroy(msk(1)).unwrap());
-    assert!(broadcaster.destroy(msk(2)).unwrap_err().to_string().contains("in use"));
 }
 
 #[test]
@@ -138,9 +148,10 @@ fn streams_are_bounded() {
     let (now, mut entropy) = (Instant::now(), Entropy(5));
     let mut timing = BroadcastTiming::default();
     timing.max_streams = 1;
+    timing.lead = Duration::ZERO;
     let mut broadcaster = Broadcaster::new(&"group 17".into(), timing);
-    broadcaster.hand_over(parameters(1, 9)).unwrap();
-    broadcaster.switch_to(msk(1), Lead::None, now, &mut |out| entropy.fill(out)).unwrap();
+    let random = &mut |out: &mut [u8]| entropy.fill(out);
+    broadcaster.follow(&document(1, &[1], 1, 9), now, random).unwrap();
     broadcaster.protect_rtp(&mut rtp(1), now).unwrap();
     let other = broadcaster.burst(SERVER, BurstMessage::Idle, now);
     assert!(matches!(other, Err(Error::Rejected(Reject::StreamLimit))));
@@ -149,21 +160,20 @@ fn streams_are_bounded() {
 
 #[test]
 fn what_no_client_could_follow_is_refused() {
-    let mut broadcaster = Broadcaster::new(&"group 17".into(), BroadcastTiming::default());
-    broadcaster.hand_over(parameters(1, 9)).unwrap();
-    broadcaster.hand_over(parameters(1, 19)).unwrap();
-    let refusal = |broadcaster: &mut Broadcaster, adjust: &dyn Fn(&mut ChannelParameters)| {
-        let mut changed = parameters(1, 9);
-        adjust(&mut changed);
-        broadcaster.hand_over(changed).unwrap_err().to_string()
-    };
-    let b = &mut broadcaster;
-    assert!(refusal(b, &|p| p.channel = "group 18".into()).contains("group 18"));
-    assert!(refusal(b, &|p| p.msk = parameters(2, 9).msk).contains("another key"));
-    assert!(refusal(b, &|p| p.profile = p.profile.with_mki_len(4)).contains("6 octets"));
     let (now, random) = (Instant::now(), &mut |out: &mut [u8]| out.fill(1));
+    let mut broadcaster = Broadcaster::new(&"group 17".into(), BroadcastTiming::default());
     assert!(broadcaster.new_mtk(Lead::None, now, random).is_err());
-    assert!(broadcaster.switch_to(msk(2), Lead::None, now, random).is_err());
+    broadcaster.follow(&document(1, &[1], 1, 9), now, random).unwrap();
+    let mut refusal = |adjust: &dyn Fn(&mut ChannelDocument)| {
+        let mut changed = document(2, &[1], 1, 9);
+        adjust(&mut changed);
+        broadcaster.follow(&changed, now, random).unwrap_err().to_string()
+    };
+    assert!(refusal(&|d| d.channel = "group 18".into()).contains("group 18"));
+    let another = document(2, &[2], 2, 9).msks.remove(0).msk;
+    assert!(refusal(&|d| d.msks[0].msk = Arc::clone(&another)).contains("another key"));
+    assert!(refusal(&|d| d.profile = d.profile.with_mki_len(4)).contains("6 octets"));
+    assert_eq!(broadcaster.followed(), 1);
 }
 
 #[test]
@@ -215,9 +225,10 @@ fn burst_control_that_a_group_must_not_get_is_refused() {
 
 #[test]
 fn traffic_keys_change_by_schedule_without_a_lost_packet() {
-    let mut timing = BroadcastTiming::default();
-    timing.mtk_period = Some(secs(2));
-    let mut world = World::with(&["c1"], Timing::default(), timing, |_| ());
+    let broadcast = BroadcastTiming::default();
+    let mut world = World::with(&["c1"], Timing::default(), broadcast, |spec| {
+        spec.mtk_period = Some(secs(2));
+    });
     world.join("c1");
     world.run(secs(21));
     assert_eq!(mtk(&world.broadcaster), Some(10), "every 2.2 s: period and lead");
@@ -227,7 +238,7 @@ fn traffic_keys_change_by_schedule_without_a_lost_packet() {
 #[test]
 fn no_key_shows_in_debug_output() {
     let (broadcaster, ..) = on_the_air(Lead::None, 9);
-    let shown = format!("{broadcaster:?} {:?} {:?}", broadcaster.state(), parameters(1, 9));
+    let shown = format!("{broadcaster:?} {:?} {:?}", broadcaster.state(), document(1, &[1], 1, 9));
     assert!(shown.contains("SecretBytes<16>(..)"));
     assert!(!shown.contains("key: [") && !shown.contains("01010101"));
 }

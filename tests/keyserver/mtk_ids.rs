@@ -4,16 +4,16 @@ use mcast_srtp::{
     broadcast::BroadcastTiming,
     ids::MtkId,
     keys::Interval,
-    keyserver::{KeyServer, Timing},
+    keyserver::{Action, KeyServer, Timing, UpdateCause},
 };
 
 use crate::world::{World, msk, secs};
 
 fn world_with_ids(high: u16) -> World {
     let mut timing = BroadcastTiming::default();
-    timing.mtk_period = Some(secs(1));
     timing.mtk_ids_low = 4;
     World::with(&["c1", "c2"], Timing::default(), timing, |spec| {
+        spec.mtk_period = Some(secs(1));
         spec.mtk_ids = Interval { low: MtkId(0), high: MtkId(high) };
     })
 }
@@ -48,8 +48,11 @@ fn last_key_number_is_told_and_the_expelled_gets_nothing_all_the_same() {
     state.key_numbers[0].2 = 0xffff;
     (world.server, _) = KeyServer::restore(Timing::default(), state, world.now).unwrap();
     let (channel, now) = (world.channel.clone(), world.now);
-    let expelled = world.server.expel(&channel, &["c2".into()], now, &mut |out| out.fill(1));
-    assert!(expelled.unwrap_err().to_string().contains("another key group"));
+    let random = &mut |out: &mut [u8]| out.fill(1);
+    let expelled = world.server.expel(&channel, &["c2".into()], now, random).unwrap();
+    assert!(matches!(&expelled[..], [Action::KeyNumbersUsedUp { .. }]), "{expelled:?}");
+    let updated = world.server.update(&channel, UpdateCause::Command, now, random);
+    assert!(updated.unwrap_err().to_string().contains("another key group"));
     assert!(world.server.join(&channel, &"c2".into(), now).is_err());
     assert_eq!(world.server.members(&channel).count(), 1);
 }

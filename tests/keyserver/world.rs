@@ -10,12 +10,12 @@ use std::{
 
 use mcast_srtp::{
     Reject,
-    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelId, Lead},
+    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelDocument, ChannelId, Lead},
     group::{GroupSpec, Interface, MediaSpec, RtcpPlace},
     ids::{KeyDomainId, MskId, Ssrc},
     keys::{Muk, MukId},
     keyserver::{
-        Action, ChannelSpec, ClientId, KeyServer, MskMessage, Reach, Route, Sender, Timing,
+        Action, ChannelSpec, ClientId, KeyServer, MskMessage, Purpose, Reach, Route, Sender, Timing,
     },
     rx::{Datagram, Event, PortId, Receiver},
     secret::Secret,
@@ -33,6 +33,7 @@ pub(crate) struct World {
     pub(crate) channel: ChannelId,
     pub(crate) server: KeyServer,
     pub(crate) broadcaster: Broadcaster,
+    pub(crate) broadcaster_is_cut_off: bool,
     pub(crate) clients: BTreeMap<ClientId, Client>,
     /// Every MSK message that left the server.
     pub(crate) sent: Vec<Sent>,
@@ -52,7 +53,7 @@ pub(crate) struct World {
 pub(crate) struct Sent {
     pub(crate) client: ClientId,
     pub(crate) msk_id: MskId,
-    pub(crate) deletes: bool,
+    pub(crate) purpose: Purpose,
     pub(crate) counter: u32,
     pub(crate) octets: Vec<u8>,
 }
@@ -84,6 +85,7 @@ impl World {
             now: Instant::now(),
             server: KeyServer::new(timing),
             broadcaster: Broadcaster::new(&channel, broadcast),
+            broadcaster_is_cut_off: false,
             channel: channel.clone(),
             clients: BTreeMap::new(),
             sent: Vec::new(),
@@ -208,22 +210,9 @@ impl World {
         for action in actions {
             match action {
                 Action::SendMsk(message) => self.deliver(message),
-                Action::HandToBroadcaster(parameters) => {
-                    self.broadcaster.hand_over(parameters).unwrap();
-                }
-                Action::SwitchTo { msk_id, .. } => {
-                    self.log.push(format!("switch {msk_id}"));
-                    let (now, lead) = (self.now, Lead::Usual);
-                    let random = &mut |out: &mut [u8]| self.entropy.fill(out);
-                    let actions = self.broadcaster.switch_to(msk_id, lead, now, random).unwrap();
-                    self.broadcast(actions);
-                }
-                Action::Destroy { msk_id, .. } => {
-                    self.log.push(format!("destroy {msk_id}"));
-                    assert!(
-                        self.broadcaster.destroy(msk_id).unwrap_or(false) || self.unused(msk_id)
-                    );
-                }
+                Action::Publish(document) => self.publish(&document),
+                Action::Switched { msk_id, .. } => self.log.push(format!("switch {msk_id}")),
+                Action::Destroyed { msk_id, .. } => self.log.push(format!("destroy {msk_id}")),
                 Action::UpdateBegun { msk_id, cause, .. } => {
                     self.log.push(format!("update {msk_id} {cause}"));
                 }
@@ -235,6 +224,20 @@ impl World {
                 }
                 other => self.log.push(format!("{other:?}")),
             }
+        }
+    }
+
+    /// A document travels to the broadcaster, unless it is cut off, and its word back.
+    pub(crate) fn publish(&mut self, document: &ChannelDocument) {
+        if self.broadcaster_is_cut_off {
+            return;
+        }
+        let (now, random) = (self.now, &mut |out: &mut [u8]| self.entropy.fill(out));
+        let actions = self.broadcaster.follow(document, now, random).unwrap();
+        self.broadcast(actions);
+        if let Some(name) = &document.broadcaster {
+            let (channel, version) = (self.channel.clone(), document.version);
+            self.command(|server, now, _| server.broadcaster_holds(&channel, name, version, now));
         }
     }
 
@@ -264,8 +267,8 @@ impl World {
 
     /// An MSK message travels to its client, and the verification message back.
     fn deliver(&mut self, message: MskMessage) {
-        let MskMessage { client, to, msk_id, deletes, counter, octets, .. } = message;
-        let sent = Sent { client, msk_id, deletes, counter, octets };
+        let MskMessage { client, to, msk_id, purpose, counter, octets, .. } = message;
+        let sent = Sent { client, msk_id, purpose, counter, octets };
         self.sent.push(sent.clone());
         let client = self.clients.get_mut(&sent.client).unwrap();
         if client.loses_msks {
@@ -312,12 +315,17 @@ impl World {
         self.server.set_streams(&self.channel, &self.broadcaster.streams()).unwrap();
     }
 
-    fn unused(&self, msk_id: MskId) -> bool {
-        !self.log.contains(&format!("switch {msk_id}"))
-    }
-
     pub(crate) fn current(&self) -> MskId {
         self.server.current_msk(&self.channel).unwrap()
+    }
+
+    /// The coming MSK, or else the one in force.
+    pub(crate) fn newest(&self) -> MskId {
+        self.server.coming_msk(&self.channel).map_or_else(|| self.current(), |(id, _)| id)
+    }
+
+    pub(crate) fn is_expelled(&self, name: &str) -> bool {
+        self.server.expelled(&self.channel).any(|client| client.as_str() == name)
     }
 
     pub(crate) fn confirmed(&self, name: &str) -> Option<MskId> {
@@ -328,7 +336,8 @@ impl World {
     /// MSK numbers that left the server for a client, deletions as negative ones.
     pub(crate) fn sent_to(&self, name: &str) -> Vec<i32> {
         let to_client = self.sent.iter().filter(|sent| sent.client.as_str() == name);
-        to_client.map(|s| i32::from(s.msk_id.number) * if s.deletes { -1 } else { 1 }).collect()
+        let sign = |sent: &Sent| if sent.purpose == Purpose::Delete { -1 } else { 1 };
+        to_client.map(|sent| i32::from(sent.msk_id.number) * sign(sent)).collect()
     }
 
     /// The packets that a client has not decrypted, from packet `first` on.

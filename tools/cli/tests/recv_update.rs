@@ -10,7 +10,7 @@ use std::{
 
 use common::{Files, program, stderr, text};
 use mcast_srtp::{
-    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelId, Lead},
+    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelId},
     group::Interface,
     ids::{KeyDomainId, Seq, Ssrc},
     keys::{Muk, MukId},
@@ -75,13 +75,9 @@ impl Servers {
                     // Before the program listens the system may say so.
                     let _ = self.unicast.send_to(&message.octets, to);
                 }
-                Action::HandToBroadcaster(parameters) => {
-                    self.broadcaster.hand_over(parameters).unwrap();
-                }
-                Action::SwitchTo { msk_id, .. } => {
-                    let (lead, now) = (Lead::Usual, Instant::now());
-                    let actions =
-                        self.broadcaster.switch_to(msk_id, lead, now, &mut random).unwrap();
+                Action::Publish(document) => {
+                    let now = Instant::now();
+                    let actions = self.broadcaster.follow(&document, now, &mut random).unwrap();
                     self.broadcast(actions);
                 }
                 _ => {}

@@ -10,7 +10,7 @@ use std::{
 };
 
 use mcast_srtp::{
-    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelId, Lead},
+    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelDocument, ChannelId, Lead},
     ids::{KeyDomainId, Mki, Ssrc},
     keyserver::{Action, ChannelSpec, ClientId, KeyServer, Reach, Route, Sender, Timing},
     srtp::Profile,
@@ -81,7 +81,7 @@ impl Stage {
         let clients = subscribers.iter().map(|one| Client::start(one, &group, plan, tell.clone()));
         let clients = clients.collect::<Result<Vec<_>, _>>()?;
 
-        let mut server = KeyServer::new(timing());
+        let mut server = KeyServer::new(Timing::default());
         for (subscriber, client) in subscribers.iter().zip(&clients) {
             let reach = Reach::Udp(client.key_address);
             let (id, muk) = (subscriber.muk_id(), subscriber.muk());
@@ -113,6 +113,9 @@ impl Stage {
         let mut spec = ChannelSpec::new(DOMAIN, KEY_GROUP);
         spec.profile = profile;
         spec.msk_lifetime = Some(plan.msk_lifetime);
+        // Loopback needs no patience; a machine at its limits does.
+        spec.grace = Duration::from_secs(2);
+        spec.broadcasters = vec![BROADCASTER.into()];
         let opened = stage.server.open_channel(&stage.channel, spec, now, &mut random)?;
         stage.carry_out(opened)?;
         Ok(stage)
@@ -339,25 +342,31 @@ impl Stage {
                     let what = format!("MSK {msk_id} is confirmed by");
                     self.timeline.say_to_client(now, KEY_SERVER, what, client.as_str());
                 }
-                Action::HandToBroadcaster(parameters) => {
-                    let what = format_args!("MSK {} to the broadcaster", parameters.msk_id);
-                    self.timeline.say(now, KEY_SERVER, what);
-                    self.broadcaster.hand_over(parameters)?;
-                }
-                Action::SwitchTo { msk_id, .. } => {
+                Action::Publish(document) => self.publish(&document)?,
+                Action::Switched { msk_id, .. } => {
                     self.timeline.say(now, KEY_SERVER, format_args!("switch to MSK {msk_id}"));
-                    let lead = Lead::Usual;
-                    let actions = self.broadcaster.switch_to(msk_id, lead, now, &mut random)?;
-                    self.broadcast(actions)?;
                 }
-                Action::Destroy { msk_id, .. } => {
+                Action::Destroyed { msk_id, .. } => {
                     self.timeline.say(now, KEY_SERVER, format_args!("MSK {msk_id} destroyed"));
-                    self.broadcaster.destroy(msk_id)?;
                 }
                 other => self.timeline.say(now, KEY_SERVER, format_args!("{other:?}")),
             }
         }
         Ok(())
+    }
+
+    /// The broadcaster follows a document, and the key server hears that it does.
+    fn publish(&mut self, document: &ChannelDocument) -> Result<(), Failure> {
+        let (now, version) = (Instant::now(), document.version);
+        let msks: Vec<_> = document.msks.iter().map(|listed| listed.msk_id.to_string()).collect();
+        let (msks, in_force) = (msks.join(", "), document.in_force);
+        let what = format_args!("document {version} to broadcaster: {msks}; in force {in_force}");
+        self.timeline.say(now, KEY_SERVER, what);
+        let actions = self.broadcaster.follow(document, now, &mut random)?;
+        self.broadcast(actions)?;
+        let name = BROADCASTER.into();
+        let held = self.server.broadcaster_holds(&self.channel, &name, version, now)?;
+        self.carry_out(held)
     }
 
     fn broadcast(&mut self, actions: Vec<BroadcastAction>) -> Result<(), Failure> {
@@ -379,13 +388,6 @@ impl Stage {
     fn client_ids(&self) -> Vec<ClientId> {
         self.clients.iter().map(|client| client.name.into()).collect()
     }
-}
-
-/// Loopback needs no patience; a machine at its limits does.
-fn timing() -> Timing {
-    let mut timing = Timing::default();
-    timing.grace = Duration::from_secs(2);
-    timing
 }
 
 /// Randomness of the system.

@@ -1,0 +1,210 @@
+//! Members come and go, by command or as the membership bus tells.
+
+use std::{slice, time::Instant};
+
+use super::{
+    Action, Change, ClientId, Consumed, KeyServer, MembershipEvent, Purpose, Reach, issue::Desk,
+    rekey::Channel,
+};
+use crate::{broadcast::ChannelId, error::Error};
+
+impl KeyServer {
+    /// A client joins: it is given the MSK (P3). A client that joins again, for example after a
+    /// restart, is given it again.
+    ///
+    /// # Errors
+    /// Unknown channel or client, or the client has been expelled and not readmitted.
+    pub fn join(
+        &mut self,
+        channel: &ChannelId,
+        client: &ClientId,
+        now: Instant,
+    ) -> Result<Vec<Action>, Error> {
+        let (channel, mut desk) = self.admit(channel, client, now)?;
+        channel.join(client, &mut desk);
+        Ok(desk.actions)
+    }
+
+    /// A client joins by an SDP offer of its own: the MSK rides in the answer, unconfirmed.
+    ///
+    /// The client counts as holding it, because SIP repeats the answer until it is acknowledged.
+    ///
+    /// # Errors
+    /// As [`KeyServer::join`]; or the MUK has no counter left.
+    pub fn join_in_answer(
+        &mut self,
+        channel: &ChannelId,
+        client: &ClientId,
+        now: Instant,
+    ) -> Result<Vec<Action>, Error> {
+        let (channel, mut desk) = self.admit(channel, client, now)?;
+        channel.join_in_answer(client, &mut desk)?;
+        Ok(desk.actions)
+    }
+
+    /// A member asks for the MSK (MSK request), or should be tried again after
+    /// [`Action::GaveUp`].
+    ///
+    /// # Errors
+    /// Unknown channel, or the client is no member: nothing is given to it.
+    pub fn resend(
+        &mut self,
+        channel: &ChannelId,
+        client: &ClientId,
+        now: Instant,
+    ) -> Result<Vec<Action>, Error> {
+        self.check_member(channel, client)?;
+        self.join(channel, client, now)
+    }
+
+    /// Asks a member to request the MSK (solicited pull), after a random wait of its own. Nothing
+    /// comes back but the request: see [`KeyServer::resend`].
+    ///
+    /// # Errors
+    /// Unknown channel, the client is no member, is reached in SDP, where an offer brings the MSK
+    /// itself, or has no counter left.
+    pub fn solicit(
+        &mut self,
+        channel: &ChannelId,
+        client: &ClientId,
+        now: Instant,
+    ) -> Result<Vec<Action>, Error> {
+        self.check_member(channel, client)?;
+        if self.roster.get(client).is_some_and(|client| client.reach == Reach::Sdp) {
+            return Err(Error::invalid(format!(
+                "client {client} is reached in SDP, where nothing is solicited; send it the MSK"
+            )));
+        }
+        let (open, mut desk) = self.at_desk(channel, now)?;
+        let current = &open.current;
+        desk.send(&open.heading, client, Purpose::Solicit, current, false).map_err(|why| {
+            Error::invalid(format!("no MSK message can be made for client {client}: {why}"))
+        })?;
+        Ok(desk.actions)
+    }
+
+    /// A client leaves. The MSK is updated if that is the channel's policy (P4), at once or when the
+    /// window closes; leaves during an update are gathered into one more update after it. Without a
+    /// key number left there is [`Action::KeyNumbersUsedUp`] instead.
+    ///
+    /// # Errors
+    /// Unknown channel, or the client is no member.
+    pub fn leave(
+        &mut self,
+        channel: &ChannelId,
+        client: &ClientId,
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Vec<Action>, Error> {
+        let (open, mut desk) = self.at_desk(channel, now)?;
+        if !open.strike_off(client, &mut desk) {
+            return Err(no_member(channel, client));
+        }
+        open.note_leave(&mut desk);
+        let actions = desk.actions;
+        Ok(self.attend(channel, actions, now, random))
+    }
+
+    /// Clients are expelled: always a new MSK for everybody who remains (P5), at once or when the
+    /// window for expulsions closes. From this call on nothing is sent to them. They need not be
+    /// members: who left before may hold the MSK still. Who has been expelled already and not been
+    /// readmitted since makes no difference. Without a key number left there is
+    /// [`Action::KeyNumbersUsedUp`], and the expelled hear on until the channel is closed.
+    ///
+    /// # Errors
+    /// Unknown channel.
+    pub fn expel(
+        &mut self,
+        channel: &ChannelId,
+        clients: &[ClientId],
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Vec<Action>, Error> {
+        let (open, mut desk) = self.at_desk(channel, now)?;
+        let mut news = false;
+        for client in clients {
+            news |= open.strike_off(client, &mut desk);
+            news |= open.expelled.insert(client.clone());
+        }
+        if news {
+            open.note_expulsion(&mut desk);
+        }
+        let actions = desk.actions;
+        Ok(self.attend(channel, actions, now, random))
+    }
+
+    /// Lets an expelled client join again. Returns whether it was expelled.
+    ///
+    /// # Errors
+    /// Unknown channel.
+    pub fn readmit(&mut self, channel: &ChannelId, client: &ClientId) -> Result<bool, Error> {
+        Ok(self.channel_mut(channel)?.expelled.remove(client))
+    }
+
+    /// Takes one event off the membership bus (D2), exactly once: a repeated event changes nothing,
+    /// and an event after a gap is refused until the missing ones have come.
+    ///
+    /// # Errors
+    /// The event is in order and consumed, but the call it stands for failed.
+    pub fn consume(
+        &mut self,
+        event: &MembershipEvent,
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Consumed, Error> {
+        if let Some(out_of_order) = self.ledger.enter(event) {
+            return Ok(out_of_order);
+        }
+        let (channel, client) = (&event.channel, &event.client);
+        match event.change {
+            Change::Joined => self.join(channel, client, now),
+            // Whoever has left already, or was expelled before, has nothing more to leave.
+            Change::Left if !self.channel(channel)?.members.contains_key(client) => Ok(Vec::new()),
+            Change::Left => self.leave(channel, client, now, random),
+            Change::Expelled => self.expel(channel, slice::from_ref(client), now, random),
+        }
+        .map(Consumed::Applied)
+    }
+
+    /// Checks that a client may be given the MSK, and notes that it will be.
+    fn admit(
+        &mut self,
+        channel: &ChannelId,
+        client: &ClientId,
+        now: Instant,
+    ) -> Result<(&mut Channel, Desk<'_>), Error> {
+        if self.channel(channel)?.expelled.contains(client) {
+            return Err(Error::invalid(format!(
+                "client {client} was expelled from {channel}; readmit it first"
+            )));
+        }
+        self.roster.get_mut(client)?.channels.insert(channel.clone());
+        self.at_desk(channel, now)
+    }
+
+    fn check_member(&self, channel: &ChannelId, client: &ClientId) -> Result<(), Error> {
+        if self.channel(channel)?.members.contains_key(client) {
+            return Ok(());
+        }
+        Err(no_member(channel, client))
+    }
+
+    /// Begins the deliveries to a client anew, in the channels where it has not confirmed all.
+    pub(super) fn start_over(
+        &mut self,
+        client: &ClientId,
+        now: Instant,
+    ) -> Result<Vec<Action>, Error> {
+        let mut actions = Vec::new();
+        for channel in self.roster.get_mut(client)?.channels.clone() {
+            if self.channel(&channel)?.awaits(client) {
+                actions.append(&mut self.join(&channel, client, now)?);
+            }
+        }
+        Ok(actions)
+    }
+}
+
+fn no_member(channel: &ChannelId, client: &ClientId) -> Error {
+    Error::invalid(format!("client {client} is no member of {channel}"))
+}
