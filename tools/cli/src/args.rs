@@ -174,6 +174,14 @@ pub(crate) struct InspectArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
 
+    /// Write the traffic keys of the MTK messages that were opened to this new file, as [[mtk]] entries of
+    /// a key file
+    ///
+    /// For tools that take SRTP keys but no MIKEY. Its mode is 0600; a file that exists is not written
+    /// over. Without this option no key leaves the program.
+    #[arg(long, value_name = "FILE", requires = "keys")]
+    pub(crate) keylog: Option<PathBuf>,
+
     /// Print one JSON object per packet and a closing one
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::{os::unix::fs::PermissionsExt, process::Output};
+
 use common::{
     Files, Issuer, assert_refused, base64, json_lines, pcap::Pcap, run, run_with_input, stdout,
     text,
@@ -128,6 +130,45 @@ fn key_file_may_bring_the_msk_message_or_the_traffic_key() {
         assert_eq!(packet["verdict"], "accepted", "{packet:#}");
         assert_eq!(value(packet, "payload"), &hex::encode("speech"));
     }
+}
+
+#[test]
+fn keylog_opens_the_same_media_without_any_mikey() {
+    for profile in [Profile::AES_256_CM_HMAC_SHA1_32, Profile::AEAD_AES_128_GCM] {
+        let (files, mut issuer) = (Files::new(), Issuer::new(profile));
+        let capture = capture(&files, &mut issuer);
+        let (keys, keylog) = (files.write("keys.toml", issuer.muk_entry()), files.path("log.toml"));
+        let media = |output: &Output| {
+            let lines = json_lines(output).into_iter();
+            lines.filter(|line| line["protocol"] == "srtp").collect::<Vec<_>>()
+        };
+        let inspect = ["inspect", text(&capture), "--json", "--keys"];
+        let opened = run(&[&inspect[..], &[text(&keys), "--keylog", text(&keylog)]].concat());
+        let again = run(&[&inspect[..], &[text(&keylog)]].concat());
+        assert_eq!(media(&opened), media(&again));
+        assert_eq!(media(&again)[0]["verdict"], "accepted");
+        assert_eq!(std::fs::metadata(&keylog).unwrap().permissions().mode() & 0o777, 0o600);
+
+        let log = std::fs::read_to_string(&keylog).unwrap();
+        let secrets = ["31".repeat(16), "32".repeat(12)];
+        assert!(secrets.iter().all(|secret| log.contains(secret)), "{log}");
+        for output in [opened, again] {
+            let printed = stdout(&output);
+            assert!(!secrets.iter().any(|secret| printed.contains(secret)), "{printed}");
+        }
+    }
+}
+
+#[test]
+fn keylog_writes_over_no_file_and_needs_keys() {
+    let (files, mut issuer) = (Files::new(), Issuer::new(Profile::default()));
+    let capture = capture(&files, &mut issuer);
+    let keys = files.write("keys.toml", issuer.muk_entry());
+    let inspect = ["inspect", text(&capture), "--keylog", text(&keys)];
+    assert_refused(&run(&inspect), &["--keys"]);
+    let output = run(&[&inspect[..], &["--keys", text(&keys)]].concat());
+    assert_refused(&output, &["keys.toml", "exists"]);
+    assert_eq!(std::fs::read_to_string(&keys).unwrap(), issuer.muk_entry());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod capture;
 mod input;
+mod keylog;
 mod layout;
 mod mikey;
 mod open;
@@ -33,12 +34,17 @@ use report::{PacketReport, Printer, Protocol, Verdict};
 /// Runs the command.
 ///
 /// # Errors
-/// Usage: input or key file cannot be used. Failed: no packet in the input.
+/// Usage: input or key file cannot be used, or the key log cannot be written. Failed: no packet in the
+/// input.
 pub(crate) fn run(args: &InspectArgs) -> Result<(), Failure> {
     let keys = args.keys.as_deref().map(KeyFile::read).transpose()?;
     let input = Input::read(&args.input)?;
     let mut inspector = Inspector::new(keys)?;
     let reports = inspector.all(&input);
+    if let Some(path) = &args.keylog {
+        let opened = inspector.opener.as_ref().map_or(&[][..], Opener::opened_keys);
+        keylog::write(path, opened)?;
+    }
     let mut printer = Printer::new(args.json);
     let printed = reports.iter().try_for_each(|report| printer.packet(report));
     printed.and_then(|()| printer.summary(&input)).map_err(Failure::output)?;

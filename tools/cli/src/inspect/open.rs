@@ -9,7 +9,7 @@ use mcast_srtp::{
         KeyLimits, KeyStore, MskAccepted, MtkAccepted, Muk, MukId, Outcome,
         issue::open_verification,
     },
-    secret::Secret,
+    secret::{Secret, SecretBytes},
     srtp::{
         KeyRing, Opened, Packet, PacketKind, Profile, SessionId, StreamLimits, TrafficKey,
         Unprotector,
@@ -17,7 +17,10 @@ use mcast_srtp::{
     wire::mikey::{DataType, Message},
 };
 
-use crate::{field::Field, keyfile::KeyFile};
+use crate::{
+    field::Field,
+    keyfile::{GivenKey, KeyFile},
+};
 
 /// Keys, and the state of the streams they open.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Opener {
     sent: Vec<SentMsk>,
     /// Newest first.
     keys: Vec<Arc<TrafficKey>>,
+    /// What MTK messages brought, in their order.
+    opened: Vec<GivenKey>,
     announced: Vec<(Ssrc, Roc)>,
     ring: KeyRing,
     streams: Unprotector,
@@ -58,6 +63,7 @@ impl Opener {
             muks: Vec::new(),
             sent: Vec::new(),
             keys: Vec::new(),
+            opened: Vec::new(),
             announced: Vec::new(),
             ring: KeyRing::default(),
             streams: Unprotector::new(limits),
@@ -115,6 +121,11 @@ impl Opener {
         self.keys.iter().map(|key| *key.profile())
     }
 
+    /// The traffic keys that MTK messages brought, in their order.
+    pub(super) fn opened_keys(&self) -> &[GivenKey] {
+        &self.opened
+    }
+
     /// Authenticates and decrypts a packet in place.
     ///
     /// # Errors
@@ -150,15 +161,23 @@ impl Opener {
         //= K14: a missing salt counts as zero
         let salt = accepted.mtk.salt.as_ref().map_or(&[][..], |salt| salt.expose());
         let profile = accepted.profile.with_mki_len(Mki::MBMS_LEN as u8);
-        let key = TrafficKey::new(mki, profile, accepted.mtk.key.expose(), salt)
-            .map_err(|_| Reject::BadKeyData)?;
-        self.keys.insert(0, Arc::new(key));
-        Ok(vec![
+        let key = GivenKey {
+            mki,
+            profile,
+            key: accepted.mtk.key.duplicate(),
+            // GCM takes the first 12 octets of the 14 that MBMS messages may bring.
+            salt: SecretBytes::new(salt.get(..profile.cipher.salt_len()).unwrap_or_default()),
+        };
+        let expanded = key.expand().map_err(|_| Reject::BadKeyData)?;
+        self.keys.insert(0, Arc::new(expanded));
+        let fields = vec![
             Field::text("mki", mki),
-            Field::number("key", accepted.mtk.key.len() as u64).meaning("octets"),
+            Field::number("key", key.key.len() as u64).meaning("octets"),
             Field::number("salt", salt.len() as u64).meaning("octets"),
             Field::text("profile", profile),
-        ])
+        ];
+        self.opened.push(key);
+        Ok(fields)
     }
 
     fn note_sent(&mut self, message: &Message<'_>) {
