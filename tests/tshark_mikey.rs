@@ -1,10 +1,16 @@
 //! Wireshark reads our key messages as we mean them.
 //!
-//! The messages are those that `tests/mikey_vectors.rs` proves the library writes.
+//! The messages are those that `tests/mikey_vectors.rs` proves the library writes, and those of a key
+//! server at work.
 #![cfg(feature = "sdp")]
 
+#[path = "common/group.rs"]
+#[allow(dead_code, reason = "each test file uses a part")]
+mod group;
 #[path = "common/pcap.rs"]
 mod pcap;
+#[path = "common/server.rs"]
+mod server;
 #[path = "common/tshark.rs"]
 mod tshark;
 
@@ -12,7 +18,9 @@ use std::net::IpAddr;
 
 use mcast_srtp::{
     group::{GroupSpec, Interface, MediaSpec},
-    wire::sdp::Origin,
+    keyserver::Reach,
+    srtp::Profile,
+    wire::{mikey::Message, sdp::Origin},
 };
 use pcap::Pcap;
 use serde_json::Value;
@@ -100,6 +108,32 @@ fn revocations_and_solicited_pulls_have_no_malformed_field() {
         let fields = ["mikey.type", "mikey.cs_id_map_type", "mikey.ext.type"];
         let Some(rows) = dissect(list, &messages(list, "message"), &fields) else { return };
         assert_eq!(rows, [["0", map_type, "3"]]);
+    }
+}
+
+#[test]
+fn messages_of_a_key_server_at_work_have_no_malformed_field() {
+    for reach in [Reach::Udp("192.0.2.7:2269".parse().unwrap()), Reach::Sdp] {
+        for (name, profile) in Profile::NAMED {
+            let messages = server::messages(reach, *profile);
+            let octets: Vec<_> = messages.iter().map(|m| (Value::Null, m.octets.clone())).collect();
+            let fields = [
+                "mikey.v.set",
+                "mikey.id.data",
+                "mikey.cs_count",
+                "mikey.ext.type",
+                "mikey.kemac.mac",
+            ];
+            let Some(rows) = dissect(&format!("server_{name}"), &octets, &fields) else { return };
+            for (message, row) in messages.iter().zip(rows) {
+                let view = Message::parse(&message.octets).unwrap();
+                let mac = hex::encode(&message.octets[message.octets.len() - 20..]);
+                let extensions = if reach == Reach::Sdp { "3|1" } else { "3" };
+                let streams = view.header().session_count.to_string();
+                let expected = ["1", "bmsc.example|c1@bsf.example", &*streams, extensions, &*mac];
+                assert_eq!(row, expected, "{name}");
+            }
+        }
     }
 }
 
