@@ -3,8 +3,10 @@
 //! | peer | what is tested | where |
 //! |---|---|---|
 //! | libsrtp 2.5 (Debian) | SRTP and SRTCP both ways, MKI of 6 octets and none, CM, NULL and GCM suites | `tests/interop_libsrtp.rs` |
+//! | libsrtp 2.5 | media of a `Broadcaster` over changes of MTK and MSK, with the keys that `inspect --keylog` wrote | `tools/cli/tests/keylog.rs` |
 //! | webrtc-srtp 0.17 | the same suites it has; the MKI is added by hand, it has none | `tests/interop_webrtc.rs`, `tools/loadgen` |
-//! | tshark 4.0 | dissects burst control and MIKEY messages, also inside SDP, without a malformed field | `tests/tshark_*.rs` |
+//! | tshark 4.0 | dissects burst control and MIKEY messages, also those of a `KeyServer` and inside SDP, without a malformed field | `tests/tshark_*.rs` |
+//! | sdp 0.17 (WebRTC.rs), tshark 4.0 | offers with the MSK message, its protocol list (EXT type 1) and all lines of the template | `tests/offers_in_sdp.rs` |
 //! | a second implementation of MIKEY and GBA in Python | octet-exact vectors | `tools/vectors`, `tests/vectors` |
 //! | published vectors | RFC 3711, 6188, 7714, packets of libsrtp and FFmpeg | `tests/vectors` |
 //!

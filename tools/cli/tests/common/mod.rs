@@ -30,7 +30,7 @@ use mcast_srtp::{
 pub(crate) const ALICE: Ssrc = Ssrc(0x5e45_0a11);
 pub(crate) const MSK_ID: MskId = MskId { group: 1, number: 1 };
 const SERVER: Ssrc = Ssrc(0x5e45_0001);
-const DOMAIN: KeyDomainId = KeyDomainId([0x00, 0xf1, 0x10]);
+pub(crate) const DOMAIN: KeyDomainId = KeyDomainId([0x00, 0xf1, 0x10]);
 const MTK_ID: MtkId = MtkId(1);
 
 /// Makes key messages and protected packets of one talk group.
@@ -122,10 +122,7 @@ impl Issuer {
 
     /// One protected packet of Alice.
     pub(crate) fn media(&mut self, seq: u16, payload: &[u8]) -> Vec<u8> {
-        let mut packet = vec![0; 1500];
-        let writer = RtpWriter::new(97, Seq(seq), u32::from(seq) * 160, ALICE);
-        let len = writer.write(payload, &mut packet).unwrap();
-        packet.truncate(len);
+        let mut packet = rtp(ALICE.0, seq, payload);
         self.protector.protect_rtp(&self.key, &mut packet).unwrap();
         packet
     }
@@ -153,6 +150,15 @@ impl Issuer {
         self.protector.protect_rtcp(&self.key, &mut packet).unwrap();
         packet
     }
+}
+
+/// A plain packet of payload type 97.
+pub(crate) fn rtp(ssrc: u32, seq: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0; 1500];
+    let writer = RtpWriter::new(97, Seq(seq), u32::from(seq) * 160, Ssrc(ssrc));
+    let len = writer.write(payload, &mut packet).unwrap();
+    packet.truncate(len);
+    packet
 }
 
 /// A folder for the files of one test.
