@@ -38,7 +38,8 @@
 //! # Features
 //!
 //! None by default. `sdp`: groups from and to SDP. `tokio`: `aio`. `rtp-types`: media as packets of the
-//! `rtp` crate. `state`: what a receiver knows, in a file that survives crashes.
+//! `rtp` crate. `state`: what a receiver knows, in a file that survives crashes. `service`: the key server
+//! with threads, socket, journal and events.
 
 #![deny(unsafe_code)]
 
@@ -57,6 +58,8 @@ pub mod record;
 pub mod runtime;
 pub mod rx;
 pub mod secret;
+#[cfg(feature = "service")]
+pub mod service;
 pub mod srtp;
 #[cfg(feature = "state")]
 pub mod state;

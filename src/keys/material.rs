@@ -40,9 +40,9 @@ pub struct Msk {
 
 impl Msk {
     /// Octets of the key: 16 in MBMS, up to 32 are taken.
-    pub(super) const KEY_LEN: RangeInclusive<usize> = 16..=32;
+    pub(crate) const KEY_LEN: RangeInclusive<usize> = 16..=32;
     /// Octets of the RAND; the most is what its length octet can tell (RFC 3830 §6.11).
-    pub(super) const RAND_LEN: RangeInclusive<usize> = 16..=255;
+    pub(crate) const RAND_LEN: RangeInclusive<usize> = 16..=255;
 }
 
 /// MBMS traffic key: an SRTP master key and salt.

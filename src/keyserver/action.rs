@@ -171,6 +171,19 @@ pub enum Undelivered {
     NotEncodable,
 }
 
+impl Undelivered {
+    /// The name, in snake case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoAnswer => "no_answer",
+            Self::CountersUsedUp => "counters_used_up",
+            Self::NotOnRoster => "not_on_roster",
+            Self::NotEncodable => "not_encodable",
+        }
+    }
+}
+
 impl fmt::Display for Undelivered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -57,6 +57,7 @@ pub use schedule::{Retry, Timing};
 pub use server::KeyServer;
 pub use spec::{ChannelSpec, LeavePolicy, Unconfirmed};
 pub use state::{ChannelState, ClientState, MskState, ServerState, UpdateState};
+pub use views::ClientView;
 
 /// UDP port of MIKEY: MSK messages to clients, MTK messages on the group (RFC 4563 §6).
 pub const MIKEY_PORT: u16 = 2269;

@@ -52,6 +52,11 @@ impl Client {
         Some(self.last_counter)
     }
 
+    /// Whether this is its MUK, in constant time.
+    pub(super) fn has(&self, muk: &Muk) -> bool {
+        self.muk.0.expose().ct_eq(muk.0.expose()).into()
+    }
+
     /// The last counter used, 0 if there is none.
     pub(super) const fn last_counter(&self) -> u32 {
         self.last_counter
@@ -106,8 +111,8 @@ impl Roster {
     pub(super) fn renew(&mut self, id: &ClientId, muk_id: MukId, muk: Muk) -> Result<(), Error> {
         self.refuse_shared_identity(id, &muk_id)?;
         let client = self.get_mut(id)?;
-        let same_key: bool = client.muk.0.expose().ct_eq(muk.0.expose()).into();
-        let last_counter = if same_key { None } else { Some(self.returning(&muk).unwrap_or(0)) };
+        let last_counter =
+            if client.has(&muk) { None } else { Some(self.returning(&muk).unwrap_or(0)) };
         let client = self.get_mut(id)?;
         if let Some(last_counter) = last_counter {
             (client.muk, client.last_counter) = (Arc::new(muk), last_counter);

@@ -1,9 +1,27 @@
 //! What can be read of a key server.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
-use super::{ChannelSpec, ClientId, KeyServer, Reach};
-use crate::{broadcast::ChannelId, ids::MskId};
+use super::{ChannelSpec, ClientId, KeyServer, Publisher, Reach};
+use crate::{
+    broadcast::ChannelId,
+    ids::MskId,
+    keys::{Muk, MukId},
+};
+
+/// A client on the roster, without its key.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub struct ClientView<'a> {
+    /// The identities of its MUK.
+    pub muk_id: &'a MukId,
+    /// How it is reached.
+    pub reach: Reach,
+    /// The last counter used under its MUK, 0 if there is none.
+    pub last_counter: u32,
+    /// The channels it is a member of.
+    pub channels: &'a BTreeSet<ChannelId>,
+}
 
 impl KeyServer {
     /// When [`KeyServer::poll`] has something to do, unless another call comes first.
@@ -50,5 +68,40 @@ impl KeyServer {
     /// The clients on the roster, each with the way it is reached.
     pub fn clients(&self) -> impl Iterator<Item = (&ClientId, Reach)> {
         self.roster.iter().map(|(id, client)| (id, client.reach))
+    }
+
+    /// A client on the roster.
+    #[must_use]
+    pub fn client(&self, client: &ClientId) -> Option<ClientView<'_>> {
+        let client = self.roster.get(client)?;
+        Some(ClientView {
+            muk_id: &client.muk_id,
+            reach: client.reach,
+            last_counter: client.last_counter(),
+            channels: &client.channels,
+        })
+    }
+
+    /// Whether this is the MUK of the client; in constant time as to the key.
+    #[must_use]
+    pub fn has_muk(&self, client: &ClientId, muk_id: &MukId, muk: &Muk) -> bool {
+        self.roster.get(client).is_some_and(|known| known.muk_id == *muk_id && known.has(muk))
+    }
+
+    /// Whether a client is a member of a channel.
+    #[must_use]
+    pub fn is_member(&self, channel: &ChannelId, client: &ClientId) -> bool {
+        self.channels.get(channel).is_some_and(|open| open.members.contains_key(client))
+    }
+
+    /// Whether a client was expelled from a channel and not readmitted.
+    #[must_use]
+    pub fn is_expelled(&self, channel: &ChannelId, client: &ClientId) -> bool {
+        self.channels.get(channel).is_some_and(|open| open.expelled.contains(client))
+    }
+
+    /// The number of the last membership event taken of each publisher.
+    pub fn consumed(&self) -> impl Iterator<Item = (&Publisher, u64)> {
+        self.ledger.iter()
     }
 }

@@ -1,0 +1,28 @@
+//! How names and identifiers stand in JSON: as they are shown elsewhere.
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    broadcast::{BroadcasterId, ChannelId},
+    error::Reject,
+    ids::{KeyDomainId, MskId},
+    keyserver::{ClientId, Publisher, Undelivered, UpdateCause},
+};
+
+macro_rules! as_shown {
+    ($($name:ident),+) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )+};
+}
+
+as_shown!(BroadcasterId, ChannelId, ClientId, KeyDomainId, MskId, Publisher, Reject, UpdateCause);
+
+impl Serialize for Undelivered {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}

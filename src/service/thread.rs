@@ -1,0 +1,226 @@
+//! The thread that owns the core: requests, datagrams and deadlines in, one commit for all of them,
+//! then their effects.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use crossbeam_channel::{Receiver, never, select};
+use tracing::warn;
+
+use super::{
+    apply::{Desk, random},
+    carry::Shared,
+    effect::{Done, Effects},
+    event::EventKind,
+    health::HealthCell,
+    request::{Refused, Request},
+    socket::{Incoming, MskSocket},
+};
+use crate::{
+    error::{Error, Reject},
+    keyserver::{KeyServer, Sender},
+};
+
+/// What the thread is asked.
+pub(super) enum Work {
+    Request(Request, Done),
+    /// A look at the core.
+    Look(Look),
+    /// Something else wants attention.
+    Wake,
+}
+
+/// A look at the core, or why there is none.
+pub(super) type Look = Box<dyn FnOnce(Result<&KeyServer, Refused>) + Send>;
+
+/// Where the core's changes are kept.
+pub(super) trait Store: Send {
+    /// Writes what has changed; tells whether anything had. It will survive a crash then.
+    ///
+    /// # Errors
+    /// Nothing is lost in memory: the next call tries again.
+    fn commit(
+        &mut self,
+        server: &mut KeyServer,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Result<bool, Error>;
+}
+
+/// State of the thread.
+pub(super) struct Thread {
+    pub(super) server: KeyServer,
+    pub(super) store: Box<dyn Store>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) health: Arc<HealthCell>,
+    pub(super) socket: Option<MskSocket>,
+    pub(super) work: Receiver<Work>,
+    pub(super) datagrams: Option<Receiver<Incoming>>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) per_commit: usize,
+    /// What waits for the next commit.
+    pub(super) effects: Effects,
+    /// When the state is to be written again, after it could not be.
+    pub(super) retry: Option<Instant>,
+}
+
+impl Thread {
+    /// Runs until it is told to stop.
+    pub(super) fn run(mut self) {
+        while !self.stop.load(Ordering::Relaxed) {
+            self.wait();
+            self.turn();
+        }
+        self.end();
+    }
+
+    /// Waits for something to do, and takes the first of it up.
+    fn wait(&mut self) {
+        let now = Instant::now();
+        let due = match self.retry {
+            Some(retry) => Some(retry),
+            None => self.server.next_deadline(),
+        };
+        let wait = due.map_or(IDLE, |due| due.saturating_duration_since(now).min(IDLE));
+        let none = never();
+        let datagrams = self.datagrams.as_ref().unwrap_or(&none);
+        select! {
+            recv(self.work) -> work => if let Ok(work) = work {
+                self.take(work);
+            },
+            recv(datagrams) -> datagram => if let Ok(datagram) = datagram {
+                self.receive(&datagram);
+            },
+            default(wait) => {}
+        }
+    }
+
+    /// One commit for all that is waiting already, up to a limit.
+    fn turn(&mut self) {
+        for work in self.work.clone().try_iter().take(self.per_commit) {
+            self.take(work);
+        }
+        if let Some(datagrams) = self.datagrams.clone() {
+            for datagram in datagrams.try_iter().take(self.per_commit) {
+                self.receive(&datagram);
+            }
+        }
+        let now = Instant::now();
+        match self.retry {
+            None => self.poll(now),
+            Some(retry) if now < retry => return,
+            Some(_) => {}
+        }
+        self.commit();
+    }
+
+    fn take(&mut self, work: Work) {
+        match work {
+            Work::Request(request, done) => self.request(request, done),
+            Work::Look(look) => self.shared.call_back(|| look(Ok(&self.server))),
+            Work::Wake => {}
+        }
+    }
+
+    fn request(&mut self, request: Request, done: Done) {
+        self.shared.counts.requests.add(1);
+        if self.retry.is_some() {
+            let refused = Refused::unavailable(
+                "the state cannot be written at the moment, so that nothing may change; ask again later",
+            );
+            self.shared.counts.refused(refused.kind);
+            return self.shared.call_back(|| done(Err(refused)));
+        }
+        let result = self.desk(Instant::now()).apply(request);
+        self.effects.answer(done, result);
+    }
+
+    fn receive(&mut self, datagram: &Incoming) {
+        // What is confirmed has to be durable; the MSK message is repeated, and answered again.
+        let received = match self.retry {
+            Some(_) => Err(Reject::StateFailed),
+            None => {
+                let from = Sender::Address(datagram.source);
+                self.desk(Instant::now()).receive(&datagram.octets, from)
+            }
+        };
+        if let Err(reject) = received {
+            self.refused(reject, datagram.source);
+        }
+    }
+
+    fn refused(&mut self, reject: Reject, source: SocketAddr) {
+        self.effects.verification_refused(reject, Some(source));
+    }
+
+    fn poll(&mut self, now: Instant) {
+        if self.server.next_deadline().is_some_and(|due| due <= now) {
+            let actions = self.server.poll(now, &mut random);
+            self.desk(now).act(actions);
+        }
+    }
+
+    /// Makes durable what has changed, then carries out what follows from it.
+    fn commit(&mut self) {
+        for (reject, _) in std::mem::take(&mut self.effects.refusals) {
+            self.shared.counts.verifications_refused.add(reject);
+        }
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        match self.store.commit(&mut self.server, now, wall) {
+            Ok(written) => {
+                self.shared.counts.commits.add(written.into());
+                let recovered = self.retry.take().is_some();
+                let effects = std::mem::take(&mut self.effects);
+                self.shared.carry_out(effects, &self.server, self.socket.as_ref(), wall);
+                if recovered {
+                    self.shared.ring.publish([(None, EventKind::StateWritable)], wall);
+                    self.health.writable();
+                }
+            }
+            Err(error) => {
+                self.shared.counts.commits_failed.add(1);
+                if self.retry.is_none() {
+                    warn!(%error, "nothing is sent or changed until the state can be written again");
+                    let why = error.to_string();
+                    self.health.not_writable(&why);
+                    let event = (None, EventKind::StateNotWritable { why });
+                    self.shared.ring.publish([event], wall);
+                }
+                self.retry = Some(now + RETRY);
+            }
+        }
+    }
+
+    /// Commits for the last time; who waits still is told that there is nobody any more.
+    fn end(mut self) {
+        self.commit();
+        let stopped = || Refused::unavailable("the service has stopped");
+        for (done, _) in std::mem::take(&mut self.effects.answers) {
+            self.shared.call_back(|| done(Err(stopped())));
+        }
+        for work in self.work.try_iter() {
+            match work {
+                Work::Request(_, done) => self.shared.call_back(|| done(Err(stopped()))),
+                Work::Look(look) => self.shared.call_back(|| look(Err(stopped()))),
+                Work::Wake => {}
+            }
+        }
+        self.shared.ring.end();
+    }
+
+    fn desk(&mut self, now: Instant) -> Desk<'_> {
+        let (server, effects) = (&mut self.server, &mut self.effects);
+        Desk { server, socket: self.socket.as_ref(), effects, now, wall: SystemTime::now() }
+    }
+}
+
+/// How long the thread sleeps at most.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long after a failed commit the next one is tried.
+const RETRY: Duration = Duration::from_secs(1);
