@@ -9,6 +9,7 @@ use std::{
 use super::{
     BroadcastTiming, ChannelDocument, ChannelId, Lead,
     protect::Stream,
+    schedule::Due,
     traffic::{Announced, HeldMsk},
 };
 use crate::{
@@ -73,11 +74,16 @@ pub(super) struct InForce {
     told: bool,
 }
 
-/// The traffic key that has been announced and will be in force soon.
+/// The traffic key that will be in force soon.
 #[derive(Debug)]
 pub(super) struct Coming {
     pub(super) announced: Announced,
-    at: Instant,
+    /// From the first copy of its message to the first packet under it.
+    lead: Duration,
+    /// When it will be in force; `None`: nothing of it may be seen before the state is stored.
+    at: Option<Instant>,
+    /// How long it will be used.
+    period: Option<Duration>,
 }
 
 impl Broadcaster {
@@ -120,6 +126,23 @@ impl Broadcaster {
         self.announce(msk_id, lead, now, random)
     }
 
+    /// Says that all changes up to now are stored: with
+    /// [`BroadcastTiming::write_ahead`] this is when the message of a new MTK goes out. Without news
+    /// nothing happens.
+    pub fn stored(&mut self, now: Instant) -> Vec<BroadcastAction> {
+        let Some(coming) = self.coming.as_mut().filter(|coming| coming.at.is_none()) else {
+            return Vec::new();
+        };
+        coming.at = Some(now + coming.lead);
+        self.tell(now)
+    }
+
+    /// Whether an MTK waits for [`Broadcaster::stored`].
+    #[must_use]
+    pub fn is_unstored(&self) -> bool {
+        self.coming.as_ref().is_some_and(|coming| coming.at.is_none())
+    }
+
     /// Does what is due: repeats the MTK message, brings the announced MTK into force, starts the
     /// next one at the end of the period.
     pub fn poll(
@@ -133,7 +156,8 @@ impl Broadcaster {
         // Without an MTK ID left the key in force stays; the key server has been told.
         if over.is_some()
             && self.coming.is_none()
-            && let Ok(mut announced) = self.new_mtk(Lead::Usual, now, random)
+            && let Some(msk_id) = self.newest_msk()
+            && let Ok(mut announced) = self.announce(msk_id, Due::BySchedule, now, random)
         {
             actions.append(&mut announced);
         }
@@ -144,9 +168,11 @@ impl Broadcaster {
     /// When [`Broadcaster::poll`] has something to do, unless another call comes first.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let coming = self.coming.iter().flat_map(|c| [c.at, c.announced.message.due()]);
+        let stored = self.coming.iter().filter_map(|coming| Some((coming.at?, coming)));
+        let coming = stored.flat_map(|(at, coming)| [at, coming.announced.message.due()]);
         let in_force = self.in_force.iter().flat_map(|in_force| {
-            let repeat = self.coming.is_none().then(|| in_force.announced.message.due());
+            let repeat = self.coming.as_ref().is_none_or(|coming| coming.at.is_none());
+            let repeat = repeat.then(|| in_force.announced.message.due());
             let untold = (!in_force.told).then_some(in_force.since);
             [in_force.until, repeat, untold].into_iter().flatten()
         });
@@ -167,9 +193,9 @@ impl Broadcaster {
 
     /// Brings the announced traffic key into force when its time has come.
     pub(super) fn advance(&mut self, now: Instant) {
-        if let Some(coming) = self.coming.take_if(|coming| coming.at <= now) {
-            let Coming { announced, at: since } = coming;
-            let until = self.mtk_period.map(|period| since + period);
+        let over = |coming: &mut Coming| coming.at.is_some_and(|at| at <= now);
+        if let Some(Coming { announced, at: Some(since), period, .. }) = self.coming.take_if(over) {
+            let until = period.map(|period| since + period);
             self.in_force = Some(InForce { announced, since, until, told: false });
         }
     }
@@ -179,7 +205,7 @@ impl Broadcaster {
     pub(super) fn announce(
         &mut self,
         msk_id: MskId,
-        lead: Lead,
+        due: impl Into<Due>,
         now: Instant,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<BroadcastAction>, Error> {
@@ -187,11 +213,11 @@ impl Broadcaster {
             Error::invalid(format!("MSK {msk_id} is not held; it is in no document followed"))
         })?;
         let announced = held.next_key(self.domain, self.profile, now, &self.timing, random)?;
-        let at = match lead {
-            Lead::Usual => now + self.timing.lead,
-            Lead::None => now,
-        };
-        self.coming = Some(Coming { announced, at });
+        let due = due.into();
+        let lead = due.lead(&self.timing);
+        let period = self.mtk_period.map(|period| due.period(period, &self.timing, random));
+        let at = (!self.timing.write_ahead).then(|| now + lead);
+        self.coming = Some(Coming { announced, lead, at, period });
         Ok(self.tell(now))
     }
 
@@ -204,12 +230,16 @@ impl Broadcaster {
         if let Some(in_force) = &mut self.in_force {
             in_force.until = self.mtk_period.map(|period| in_force.since + period);
         }
+        if let Some(coming) = &mut self.coming {
+            coming.period = self.mtk_period;
+        }
     }
 
     /// The key that is announced comes into force at once, if that is asked for.
     fn hasten(&mut self, lead: Lead, now: Instant) -> Vec<BroadcastAction> {
         if let Some(coming) = self.coming.as_mut().filter(|_| lead == Lead::None) {
-            coming.at = now;
+            coming.lead = Duration::ZERO;
+            coming.at = coming.at.and(Some(now));
         }
         self.tell(now)
     }
@@ -219,7 +249,8 @@ impl Broadcaster {
         let mut actions = Vec::new();
         // While a key is announced, its predecessor's message rests: a client that has the newer
         // key would refuse it, and one that has neither needs the newer first.
-        let newest = self.coming.as_mut().map(|coming| &mut coming.announced);
+        let stored = self.coming.as_mut().filter(|coming| coming.at.is_some());
+        let newest = stored.map(|coming| &mut coming.announced);
         let newest = newest.or_else(|| self.in_force.as_mut().map(|f| &mut f.announced));
         if let Some(octets) = newest.and_then(|newest| newest.message.take(now, &self.timing)) {
             actions.push(BroadcastAction::SendKeyMessage(octets));

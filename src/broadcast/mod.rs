@@ -23,6 +23,7 @@ mod traffic;
 pub use broadcaster::{BroadcastAction, Broadcaster};
 pub(crate) use document::part;
 pub use document::{BroadcasterId, ChannelDocument, ChannelId, DocumentMsk};
+pub use protect::Plain;
 pub use schedule::{BroadcastTiming, Lead};
 pub use state::{BroadcasterState, MskUse, StreamState};
 pub(crate) use traffic::check_profile;

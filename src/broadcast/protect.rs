@@ -1,13 +1,15 @@
 //! Media and burst control protected under the MTK in force.
 
-use std::{cmp::Reverse, time::Instant};
+use std::{cmp::Reverse, collections::HashMap, time::Instant};
+
+use arrayvec::ArrayVec;
 
 use super::Broadcaster;
 use crate::{
     error::{Error, Reject},
     ids::{PacketIndex, Ssrc},
     keys::CryptoSession,
-    srtp::ReplayWindow,
+    srtp::{MAX_BATCH, Outgoing, PacketKind, ReplayWindow},
     wire::{
         burst::{BurstMessage, BurstPacket},
         rtcp,
@@ -29,6 +31,64 @@ impl Stream {
     pub(super) const fn new(now: Instant) -> Self {
         Self { used: None, next_rtcp: 0, last_sent: now }
     }
+
+    /// Takes note of an index that has been used.
+    //= RFC 3711 §9.1: two packets under one key and index would share their key stream
+    fn note(
+        &mut self,
+        kind: PacketKind,
+        index: PacketIndex,
+        now: Instant,
+    ) -> Result<PacketIndex, Reject> {
+        match (kind, &mut self.used) {
+            (PacketKind::Rtcp, _) => self.next_rtcp = self.next_rtcp.saturating_add(1),
+            (PacketKind::Rtp, used @ None) => *used = Some(ReplayWindow::starting_at(index)),
+            (PacketKind::Rtp, Some(used)) => {
+                let fresh = used.check(index, ReplayWindow::CAPACITY)?;
+                used.commit(fresh);
+            }
+        }
+        if kind == PacketKind::Rtp {
+            self.last_sent = now;
+        }
+        Ok(index)
+    }
+}
+
+/// One plain packet to protect.
+#[derive(Debug)]
+pub struct Plain<'a> {
+    /// Which half of the crypto session it belongs to.
+    pub kind: PacketKind,
+    /// The packet; it grows by tag, MKI, and for RTCP the index.
+    pub bytes: &'a mut Vec<u8>,
+}
+
+/// A packet whose stream has state.
+struct Admitted<'a> {
+    ssrc: Ssrc,
+    verdict: &'a mut Result<PacketIndex, Reject>,
+}
+
+/// The stream of a packet, which has state from now on.
+fn admit(
+    streams: &mut HashMap<Ssrc, Stream>,
+    limit: usize,
+    kind: PacketKind,
+    packet: &[u8],
+    now: Instant,
+) -> Result<Ssrc, Reject> {
+    let ssrc = match kind {
+        PacketKind::Rtp => RtpView::parse(packet)?.ssrc(),
+        PacketKind::Rtcp => rtcp::sender_ssrc(packet)?,
+    };
+    if !streams.contains_key(&ssrc) {
+        if streams.len() >= limit {
+            return Err(Reject::StreamLimit);
+        }
+        streams.insert(ssrc, Stream::new(now));
+    }
+    Ok(ssrc)
 }
 
 impl Broadcaster {
@@ -39,33 +99,12 @@ impl Broadcaster {
     /// No MTK is in force yet; or [`Error::Rejected`]: no RTP packet, one stream too many, or an
     /// index that was used before or lies too far back. The buffer is then empty or as it was: what
     /// is in it may not be sent.
-    //= RFC 3711 §9.1: two packets under one key and index would share their key stream
     pub fn protect_rtp(
         &mut self,
         packet: &mut Vec<u8>,
         now: Instant,
     ) -> Result<PacketIndex, Error> {
-        self.advance(now);
-        let key = &self.in_force.as_ref().ok_or_else(nothing_in_force)?.announced.key;
-        let ssrc = RtpView::parse(packet)?.ssrc();
-        let full = self.streams.len() >= self.timing.max_streams;
-        if full && !self.streams.contains_key(&ssrc) {
-            return Err(Reject::StreamLimit.into());
-        }
-        let index = self.protector.protect_rtp(key, packet)?;
-        let stream = self.streams.entry(ssrc).or_insert_with(|| Stream::new(now));
-        match &mut stream.used {
-            None => stream.used = Some(ReplayWindow::starting_at(index)),
-            Some(used) => match used.check(index, ReplayWindow::CAPACITY) {
-                Ok(fresh) => used.commit(fresh),
-                Err(reject) => {
-                    packet.clear();
-                    return Err(reject.into());
-                }
-            },
-        }
-        stream.last_sent = now;
-        Ok(index)
+        self.protect_one(Plain { kind: PacketKind::Rtp, bytes: packet }, now)
     }
 
     /// Protects an RTCP packet in place under the MTK in force. The SRTCP index runs on over key
@@ -79,17 +118,57 @@ impl Broadcaster {
         packet: &mut Vec<u8>,
         now: Instant,
     ) -> Result<PacketIndex, Error> {
+        self.protect_one(Plain { kind: PacketKind::Rtcp, bytes: packet }, now)
+    }
+
+    /// Protects packets in place, as [`Self::protect_rtp`] and [`Self::protect_rtcp`] would one
+    /// after the other, in less time. `verdicts[i]` is the index of `batch[i]`, or why it has none:
+    /// then its buffer is empty or as it was, and may not be sent. Packets beyond the length of
+    /// `verdicts` are not looked at.
+    ///
+    /// # Errors
+    /// No MTK is in force yet; nothing has changed then.
+    pub fn protect_batch(
+        &mut self,
+        batch: &mut [Plain<'_>],
+        verdicts: &mut [Result<PacketIndex, Reject>],
+        now: Instant,
+    ) -> Result<(), Error> {
         self.advance(now);
         let key = &self.in_force.as_ref().ok_or_else(nothing_in_force)?.announced.key;
-        let ssrc = rtcp::sender_ssrc(packet)?;
-        let full = self.streams.len() >= self.timing.max_streams;
-        if full && !self.streams.contains_key(&ssrc) {
-            return Err(Reject::StreamLimit.into());
+        for (packets, verdicts) in batch.chunks_mut(MAX_BATCH).zip(verdicts.chunks_mut(MAX_BATCH)) {
+            let mut admitted = ArrayVec::<Admitted<'_>, MAX_BATCH>::new();
+            let mut outgoing = ArrayVec::<Outgoing<'_>, MAX_BATCH>::new();
+            for (Plain { kind, bytes }, verdict) in packets.iter_mut().zip(verdicts) {
+                match admit(&mut self.streams, self.timing.max_streams, *kind, bytes, now) {
+                    Ok(ssrc) => {
+                        outgoing.push(Outgoing { kind: *kind, key, bytes });
+                        admitted.push(Admitted { ssrc, verdict });
+                    }
+                    Err(reject) => *verdict = Err(reject),
+                }
+            }
+            let mut indexes = [Err(Reject::Unsupported); MAX_BATCH];
+            self.protector.protect_batch(&mut outgoing, &mut indexes);
+            for ((Admitted { ssrc, verdict }, packet), index) in
+                admitted.into_iter().zip(outgoing).zip(indexes)
+            {
+                let stream = self.streams.get_mut(&ssrc);
+                let noted =
+                    stream.map(|stream| index.and_then(|i| stream.note(packet.kind, i, now)));
+                *verdict = noted.unwrap_or(Err(Reject::StreamLimit));
+                if verdict.is_err() && index.is_ok() {
+                    packet.bytes.clear();
+                }
+            }
         }
-        let index = self.protector.protect_rtcp(key, packet)?;
-        let stream = self.streams.entry(ssrc).or_insert_with(|| Stream::new(now));
-        stream.next_rtcp = stream.next_rtcp.saturating_add(1);
-        Ok(index)
+        Ok(())
+    }
+
+    fn protect_one(&mut self, packet: Plain<'_>, now: Instant) -> Result<PacketIndex, Error> {
+        let mut verdict = [Err(Reject::Unsupported)];
+        self.protect_batch(&mut [packet], &mut verdict, now)?;
+        Ok(verdict[0]?)
     }
 
     /// A protected burst-control message, for example Taken or Idle, from the server with this

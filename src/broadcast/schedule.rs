@@ -20,6 +20,28 @@ pub struct BroadcastTiming {
     pub mtk_ids_low: u16,
     /// Streams (SSRCs) that are protected at most. Default 4096.
     pub max_streams: usize,
+    /// A new MTK waits until the caller says that the state is [stored](super::Broadcaster::stored):
+    /// before that its message is not sent and nothing is protected under it, and the MTK before goes
+    /// on. Off by default: then the caller stores before it carries the actions of a call out.
+    pub write_ahead: bool,
+    /// After a key change that was not by schedule the first MTK period is cut down to a random part,
+    /// so that channels switched together do not change MTKs together. Off by default.
+    pub spread: bool,
+}
+
+impl BroadcastTiming {
+    /// The timing for a caller that stores on another thread; see
+    /// [`write_ahead`](Self::write_ahead).
+    #[must_use]
+    pub const fn with_write_ahead(self) -> Self {
+        Self { write_ahead: true, ..self }
+    }
+
+    /// The timing for one of many channels; see [`spread`](Self::spread).
+    #[must_use]
+    pub const fn with_spread(self) -> Self {
+        Self { spread: true, ..self }
+    }
 }
 
 impl Default for BroadcastTiming {
@@ -30,6 +52,8 @@ impl Default for BroadcastTiming {
             repeat_every: Duration::from_secs(1),
             mtk_ids_low: 16,
             max_streams: 4096,
+            write_ahead: false,
+            spread: false,
         }
     }
 }
@@ -42,6 +66,53 @@ pub enum Lead {
     Usual,
     /// At once: the next packet is protected under it, however late its MTK message arrives.
     None,
+}
+
+/// Why a new traffic key is made.
+#[derive(Clone, Copy)]
+pub(super) enum Due {
+    /// The period of the one before is over.
+    BySchedule,
+    /// Somebody wants it: the key server, the operator.
+    ByCommand(Lead),
+}
+
+impl Due {
+    /// From the first copy of its message to the first packet under it.
+    pub(super) const fn lead(self, timing: &BroadcastTiming) -> Duration {
+        match self {
+            Self::ByCommand(Lead::None) => Duration::ZERO,
+            _ => timing.lead,
+        }
+    }
+
+    /// How long it will be used, where keys are used for this period.
+    pub(super) fn period(
+        self,
+        period: Duration,
+        timing: &BroadcastTiming,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Duration {
+        match self {
+            Self::ByCommand(_) if timing.spread => part_of(period, random),
+            _ => period,
+        }
+    }
+}
+
+impl From<Lead> for Due {
+    fn from(lead: Lead) -> Self {
+        Self::ByCommand(lead)
+    }
+}
+
+/// A random part of a period, an eighth of it at least.
+fn part_of(period: Duration, random: &mut dyn FnMut(&mut [u8])) -> Duration {
+    let mut drawn = [0; 2];
+    random(&mut drawn);
+    let part = f64::from(u16::from_be_bytes(drawn)) / f64::from(u16::MAX);
+    let eighth = period / 8;
+    eighth + (period - eighth).mul_f64(part)
 }
 
 /// One MTK message and when its next copy is due.
@@ -95,6 +166,21 @@ mod tests {
             }
         }
         assert_eq!(at, [0, 50, 150, 350, 750, 1550, 2550, 3550]);
+    }
+
+    #[test]
+    fn channels_switched_together_change_their_next_mtk_at_times_of_their_own() {
+        let period = Duration::from_secs(8);
+        let timing = BroadcastTiming::default();
+        let first =
+            |due: Due, timing, drawn: u8| due.period(period, timing, &mut |out| out.fill(drawn));
+        let (command, spread) = (Due::ByCommand(Lead::None), timing.with_spread());
+        assert_eq!(first(command, &timing, 0x80), period);
+        assert_eq!(first(command, &spread, 0), period / 8);
+        assert_eq!(first(command, &spread, 0xff), period);
+        let half = first(command, &spread, 0x80);
+        assert!((4_500..4_600).contains(&half.as_millis()), "{half:?}");
+        assert_eq!(first(Due::BySchedule, &spread, 0), period, "the distance stays");
     }
 
     #[test]
