@@ -70,13 +70,9 @@ impl Cast {
                     let confirmed = self.server.receive(&answer, from, self.now).unwrap();
                     self.carry_out(confirmed);
                 }
-                Action::HandToBroadcaster(parameters) => {
-                    self.broadcaster.hand_over(parameters).unwrap();
-                }
-                Action::SwitchTo { msk_id, .. } => {
-                    let now = self.now;
-                    let begun = self.broadcaster.switch_to(msk_id, Lead::Usual, now, &mut random);
-                    self.broadcast(begun.unwrap());
+                Action::Publish(document) => {
+                    let followed = self.broadcaster.follow(&document, self.now, &mut random);
+                    self.broadcast(followed.unwrap());
                 }
                 _ => {}
             }
