@@ -18,7 +18,7 @@ use std::net::IpAddr;
 
 use mcast_srtp::{
     group::{GroupSpec, Interface, MediaSpec},
-    keyserver::Reach,
+    keyserver::{Purpose, Reach, Route},
     srtp::Profile,
     wire::{mikey::Message, sdp::Origin},
 };
@@ -113,27 +113,21 @@ fn revocations_and_solicited_pulls_have_no_malformed_field() {
 
 #[test]
 fn messages_of_a_key_server_at_work_have_no_malformed_field() {
-    for reach in [Reach::Udp("192.0.2.7:2269".parse().unwrap()), Reach::Sdp] {
-        for (name, profile) in Profile::NAMED {
-            let messages = server::messages(reach, *profile);
-            let octets: Vec<_> = messages.iter().map(|m| (Value::Null, m.octets.clone())).collect();
-            let fields = [
-                "mikey.v.set",
-                "mikey.id.data",
-                "mikey.cs_count",
-                "mikey.ext.type",
-                "mikey.kemac.mac",
-            ];
-            let Some(rows) = dissect(&format!("server_{name}"), &octets, &fields) else { return };
-            for (message, row) in messages.iter().zip(rows) {
-                let view = Message::parse(&message.octets).unwrap();
-                let mac = hex::encode(&message.octets[message.octets.len() - 20..]);
-                let extensions = if reach == Reach::Sdp { "3|1" } else { "3" };
-                let streams = view.header().session_count.to_string();
-                let expected = ["1", "bmsc.example|c1@bsf.example", &*streams, extensions, &*mac];
-                assert_eq!(row, expected, "{name}");
-            }
-        }
+    let messages: Vec<_> = [Reach::Udp("192.0.2.7:2269".parse().unwrap()), Reach::Sdp]
+        .into_iter()
+        .flat_map(|reach| Profile::NAMED.iter().map(move |(_, profile)| (reach, *profile)))
+        .flat_map(|(reach, profile)| server::messages(reach, profile))
+        .collect();
+    let octets: Vec<_> = messages.iter().map(|m| (Value::Null, m.octets.clone())).collect();
+    let fields =
+        ["mikey.v.set", "mikey.id.data", "mikey.cs_count", "mikey.ext.type", "mikey.kemac.mac"];
+    let Some(rows) = dissect("mikey_server", &octets, &fields) else { return };
+    for (message, row) in messages.iter().zip(rows) {
+        let verify = if message.purpose == Purpose::Solicit { "0" } else { "1" };
+        let sessions = Message::parse(&message.octets).unwrap().header().session_count.to_string();
+        let extensions = if message.to == Route::SdpOffer { "3|1" } else { "3" };
+        let mac = hex::encode(&message.octets[message.octets.len() - 20..]);
+        assert_eq!(row, [verify, "bmsc.example|c1@bsf.example", &*sessions, extensions, &*mac]);
     }
 }
 

@@ -1,12 +1,14 @@
-//! MSK messages that a key server makes: a delivery, another with the streams on the air, the coming MSK,
-//! and its deletion, because it was superseded before its use.
+//! MSK messages that a key server makes: a delivery, another with the streams on the air, a solicited pull,
+//! the coming MSK, and its deletion, because it was superseded before its use.
 
 use std::time::Instant;
 
 use mcast_srtp::{
     ids::{Roc, Ssrc},
     keys::{CryptoSession, KeyLimits, KeyStore, Outcome},
-    keyserver::{Action, ChannelSpec, KeyServer, MskMessage, Reach, Sender, Timing, UpdateCause},
+    keyserver::{
+        Action, ChannelSpec, KeyServer, MskMessage, Purpose, Reach, Sender, Timing, UpdateCause,
+    },
     srtp::Profile,
 };
 
@@ -40,11 +42,15 @@ pub(crate) fn messages(reach: Reach, profile: Profile) -> Vec<MskMessage> {
     let copy = server.resend(&channel, &client, now).unwrap();
     confirm(&mut server, &copy);
     actions.extend(copy);
+    // An offer brings the MSK itself.
+    if reach != Reach::Sdp {
+        actions.extend(server.solicit(&channel, &client, now).unwrap());
+    }
     for cause in [UpdateCause::Command, UpdateCause::Compromise] {
         actions.extend(server.update(&channel, cause, now, random).unwrap());
     }
     let messages: Vec<_> = actions.into_iter().filter_map(msk_message).collect();
-    assert!(messages.iter().any(|message| message.deletes), "{messages:?}");
+    assert!(messages.iter().any(|message| message.purpose == Purpose::Delete), "{messages:?}");
     messages
 }
 
