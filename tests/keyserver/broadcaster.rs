@@ -13,7 +13,6 @@ use mcast_srtp::{
     },
     ids::{MtkId, Ssrc},
     keys::{Interval, Msk},
-    keyserver::Timing,
     rx::Event,
     secret::SecretBytes,
     srtp::Profile,
@@ -179,9 +178,7 @@ fn what_no_client_could_follow_is_refused() {
 #[test]
 fn media_and_burst_control_of_every_profile_reach_a_client() {
     for (name, profile) in Profile::NAMED {
-        let broadcast = BroadcastTiming::default();
-        let mut world =
-            World::with(&["c1"], Timing::default(), broadcast, |spec| spec.profile = *profile);
+        let mut world = World::under(&["c1"], |spec| spec.profile = *profile);
         world.join("c1");
         world.run(secs(1));
         assert!(world.missed("c1", 1).is_empty(), "{name}");
@@ -225,10 +222,7 @@ fn burst_control_that_a_group_must_not_get_is_refused() {
 
 #[test]
 fn traffic_keys_change_by_schedule_without_a_lost_packet() {
-    let broadcast = BroadcastTiming::default();
-    let mut world = World::with(&["c1"], Timing::default(), broadcast, |spec| {
-        spec.mtk_period = Some(secs(2));
-    });
+    let mut world = World::under(&["c1"], |spec| spec.mtk_period = Some(secs(2)));
     world.join("c1");
     world.run(secs(21));
     assert_eq!(mtk(&world.broadcaster), Some(10), "every 2.2 s: period and lead");

@@ -9,7 +9,7 @@ use std::{
 use mcast_srtp::{
     broadcast::Lead,
     ids::{MskId, MtkId},
-    keyserver::{KeyServer, Timing, UpdateCause},
+    keyserver::UpdateCause,
     wire::mikey::Message,
 };
 use proptest::prelude::*;
@@ -88,12 +88,7 @@ fn apply(world: &mut World, model: &mut Model, op: &Op) {
         Op::LoseMsks(who, yes) => world.client(NAMES[who]).loses_msks = yes,
         Op::LoseAnswers(who, yes) => world.client(NAMES[who]).loses_answers = yes,
         Op::NewMtk(lead) => world.new_mtk(lead),
-        Op::Restart => {
-            let state = world.server.state(world.now);
-            let restored = KeyServer::restore(Timing::default(), state, world.now).unwrap();
-            world.server = restored.0;
-            world.carry_out(restored.1);
-        }
+        Op::Restart => world.restart_server(),
         Op::Wait(millis) => world.idle(Duration::from_millis(millis)),
     }
     if let Some((_, deadline)) = world.server.coming_msk(&channel) {

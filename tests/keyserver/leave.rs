@@ -1,16 +1,11 @@
 //! Fear: a leave disturbs the others, or the policy for leaves is not kept.
 
-use mcast_srtp::{
-    broadcast::BroadcastTiming,
-    keyserver::{LeavePolicy, Timing},
-};
+use mcast_srtp::keyserver::LeavePolicy;
 
 use crate::world::{World, msk, secs};
 
 fn world_that_updates() -> World {
-    World::with(&["c1", "c2", "c3"], Timing::default(), BroadcastTiming::default(), |spec| {
-        spec.leave = LeavePolicy::UpdateMsk;
-    })
+    World::under(&["c1", "c2", "c3"], |spec| spec.leave = LeavePolicy::UpdateMsk)
 }
 
 #[test]

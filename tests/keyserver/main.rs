@@ -2,6 +2,7 @@
 //! sockets, no clocks: see [`world`].
 
 mod broadcaster;
+mod broadcasters;
 mod confirmation;
 mod counters;
 mod expel;
@@ -9,6 +10,11 @@ mod join;
 mod leave;
 mod membership;
 mod mtk_ids;
+mod removal;
 mod restart;
 mod sdp;
+mod settings;
+mod solicit;
+mod unconfirmed;
+mod windows;
 mod world;

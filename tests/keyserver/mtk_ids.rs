@@ -12,7 +12,7 @@ use crate::world::{World, msk, secs};
 fn world_with_ids(high: u16) -> World {
     let mut timing = BroadcastTiming::default();
     timing.mtk_ids_low = 4;
-    World::with(&["c1", "c2"], Timing::default(), timing, |spec| {
+    World::with(&["c1", "c2"], timing, |spec| {
         spec.mtk_period = Some(secs(1));
         spec.mtk_ids = Interval { low: MtkId(0), high: MtkId(high) };
     })
@@ -30,10 +30,7 @@ fn msk_is_updated_before_the_last_mtk_id_and_nobody_notices() {
 
 #[test]
 fn lifetime_of_the_msk_is_kept() {
-    let broadcast = BroadcastTiming::default();
-    let mut world = World::with(&["c1"], Timing::default(), broadcast, |spec| {
-        spec.msk_lifetime = Some(secs(60));
-    });
+    let mut world = World::under(&["c1"], |spec| spec.msk_lifetime = Some(secs(60)));
     world.join("c1");
     world.run(secs(60 * 3 + 1));
     assert_eq!(world.current(), msk(4));

@@ -3,17 +3,9 @@
 use mcast_srtp::{
     broadcast::{BroadcastTiming, Broadcaster},
     ids::Roc,
-    keyserver::{KeyServer, Timing},
 };
 
 use crate::world::{Entropy, World, msk, secs};
-
-fn restart_server(world: &mut World) {
-    let state = world.server.state(world.now);
-    let (server, actions) = KeyServer::restore(Timing::default(), state, world.now).unwrap();
-    world.server = server;
-    world.carry_out(actions);
-}
 
 #[test]
 fn restarted_key_server_goes_on_where_it_was_and_disturbs_nobody() {
@@ -21,7 +13,7 @@ fn restarted_key_server_goes_on_where_it_was_and_disturbs_nobody() {
     world.join_all(&["c1", "c2", "c3"]);
     world.run(secs(1));
     let sent = world.sent.len();
-    restart_server(&mut world);
+    world.restart_server();
     assert_eq!(world.sent.len(), sent, "all had confirmed");
     world.expel("c3");
     world.run(secs(2));
@@ -38,7 +30,7 @@ fn restart_during_an_update_keeps_the_coming_msk_and_the_deadline() {
     world.client("c2").loses_msks = true;
     world.expel("c3");
     world.run(secs(3));
-    restart_server(&mut world);
+    world.restart_server();
     assert_eq!(world.server.coming_msk(&world.channel).unwrap(), (msk(2), world.now + secs(2)));
     world.run(secs(2));
     assert_eq!(world.current(), msk(2));

@@ -37,8 +37,12 @@ pub(crate) struct World {
     pub(crate) clients: BTreeMap<ClientId, Client>,
     /// Every MSK message that left the server.
     pub(crate) sent: Vec<Sent>,
+    /// Every document that was published.
+    pub(crate) documents: Vec<ChannelDocument>,
     /// Everything else the server asked for, in words.
     pub(crate) log: Vec<String>,
+    /// Members that had not confirmed at the last switch, and broadcasters that lacked the MSK.
+    pub(crate) missing: (usize, Vec<String>),
     /// Media packets sent so far; packet n carries n.
     pub(crate) packets: u32,
     /// Every distinct MTK message that left the broadcaster.
@@ -71,25 +75,31 @@ pub(crate) struct Client {
 impl World {
     /// An open channel and clients on the roster, none of which has joined.
     pub(crate) fn new(clients: &[&str]) -> Self {
-        Self::with(clients, Timing::default(), BroadcastTiming::default(), |_| ())
+        Self::under(clients, |_| ())
+    }
+
+    /// The same, with other settings of the channel.
+    pub(crate) fn under(clients: &[&str], adjust: impl FnOnce(&mut ChannelSpec)) -> Self {
+        Self::with(clients, BroadcastTiming::default(), adjust)
     }
 
     pub(crate) fn with(
         clients: &[&str],
-        timing: Timing,
         broadcast: BroadcastTiming,
         adjust: impl FnOnce(&mut ChannelSpec),
     ) -> Self {
         let channel = ChannelId::from("group 17");
         let mut world = Self {
             now: Instant::now(),
-            server: KeyServer::new(timing),
+            server: KeyServer::new(Timing::default()),
             broadcaster: Broadcaster::new(&channel, broadcast),
             broadcaster_is_cut_off: false,
             channel: channel.clone(),
             clients: BTreeMap::new(),
             sent: Vec::new(),
+            documents: Vec::new(),
             log: Vec::new(),
+            missing: (0, Vec::new()),
             packets: 0,
             key_messages: Vec::new(),
             first_packet_under: BTreeMap::new(),
@@ -143,6 +153,34 @@ impl World {
         let (now, random) = (self.now, &mut |out: &mut [u8]| self.entropy.fill(out));
         let actions = self.broadcaster.new_mtk(lead, now, random).unwrap();
         self.broadcast(actions);
+    }
+
+    /// Lines of the log that begin like this.
+    pub(crate) fn logged(&self, start: &str) -> Vec<&str> {
+        self.log.iter().map(String::as_str).filter(|line| line.starts_with(start)).collect()
+    }
+
+    /// Changes the settings of the channel.
+    pub(crate) fn set_policy(&mut self, adjust: impl FnOnce(&mut ChannelSpec)) {
+        let channel = self.channel.clone();
+        let mut spec = self.server.spec(&channel).unwrap().clone();
+        adjust(&mut spec);
+        self.command(|server, now, random| server.set_policy(&channel, spec, now, random));
+    }
+
+    /// A broadcaster says that it holds the newest document.
+    pub(crate) fn holds_newest(&mut self, name: &str) {
+        let (channel, name) = (self.channel.clone(), name.into());
+        let version = self.server.document(&channel, Some(&name)).unwrap().version;
+        self.command(|server, now, _| server.broadcaster_holds(&channel, &name, version, now));
+    }
+
+    /// The server is killed, and started with what it stored.
+    pub(crate) fn restart_server(&mut self) {
+        let state = self.server.state(self.now);
+        let (server, actions) = KeyServer::restore(Timing::default(), state, self.now).unwrap();
+        self.server = server;
+        self.carry_out(actions);
     }
 
     /// One datagram of the group arrives at one client.
@@ -211,7 +249,10 @@ impl World {
             match action {
                 Action::SendMsk(message) => self.deliver(message),
                 Action::Publish(document) => self.publish(&document),
-                Action::Switched { msk_id, .. } => self.log.push(format!("switch {msk_id}")),
+                Action::Switched { msk_id, unconfirmed, lacking, .. } => {
+                    self.log.push(format!("switch {msk_id}"));
+                    self.missing = (unconfirmed, lacking.iter().map(ToString::to_string).collect());
+                }
                 Action::Destroyed { msk_id, .. } => self.log.push(format!("destroy {msk_id}")),
                 Action::UpdateBegun { msk_id, cause, .. } => {
                     self.log.push(format!("update {msk_id} {cause}"));
@@ -222,20 +263,32 @@ impl World {
                 Action::GaveUp { client, msk_id, why, .. } => {
                     self.log.push(format!("gave up {client} {msk_id}: {why}"));
                 }
+                Action::KeepsTrying { client, msk_id, .. } => {
+                    self.log.push(format!("keeps trying {client} {msk_id}"));
+                }
+                Action::Removed { client, msk_id, .. } => {
+                    self.log.push(format!("removed {client} {msk_id}"));
+                }
+                Action::WindowOpened { cause, .. } => self.log.push(format!("window {cause}")),
                 other => self.log.push(format!("{other:?}")),
             }
         }
     }
 
-    /// A document travels to the broadcaster, unless it is cut off, and its word back.
+    /// A document travels to the broadcaster if it is for it, and its word back, unless it is cut
+    /// off. Others' are kept.
     pub(crate) fn publish(&mut self, document: &ChannelDocument) {
-        if self.broadcaster_is_cut_off {
+        self.documents.push(document.clone());
+        let is_ours = document.broadcaster.as_ref().is_none_or(|name| name.as_str() == "b1");
+        if self.broadcaster_is_cut_off || !is_ours {
             return;
         }
         let (now, random) = (self.now, &mut |out: &mut [u8]| self.entropy.fill(out));
         let actions = self.broadcaster.follow(document, now, random).unwrap();
         self.broadcast(actions);
-        if let Some(name) = &document.broadcaster {
+        // Whoever was taken out of the channel has no word there any more.
+        let named = document.broadcaster.as_ref().filter(|_| !document.msks.is_empty());
+        if let Some(name) = named {
             let (channel, version) = (self.channel.clone(), document.version);
             self.command(|server, now, _| server.broadcaster_holds(&channel, name, version, now));
         }
@@ -260,6 +313,7 @@ impl World {
                         server.mtk_ids_low(&channel, msk_id, now, random)
                     });
                 }
+                BroadcastAction::Silent { .. } => self.log.push("silent".to_owned()),
                 other => panic!("{other:?}"),
             }
         }
