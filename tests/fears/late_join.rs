@@ -213,14 +213,14 @@ fn replay_of_packets_that_carry_the_counter_is_refused() {
         listener.hear(carrying());
         assert_eq!(listener.heard().len(), 20);
         listener.hear(carrying());
-        assert_eq!(listener.heard(), [], "{profile}");
+        assert!(listener.heard().is_empty(), "{profile}");
         // The replay window has 128 places.
         let (replayed, old) = (listener.count(Reject::Replayed), listener.count(Reject::TooOld));
         assert_eq!((replayed, old), (8, 12), "{profile}");
         // Long ago, under another counter, and after a long silence too.
         listener.now += Duration::from_secs(3600);
         listener.hear([0, 16, WRAP, LATE - WRAP, LATE]);
-        assert_eq!(listener.heard(), [], "{profile}");
+        assert!(listener.heard().is_empty(), "{profile}");
     }
 }
 
