@@ -4,9 +4,14 @@
 //! `RecordReader`; whoever keeps it sees octets only. All numbers are big-endian. The first octet of a
 //! key is its `Table`.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
 use zeroize::Zeroizing;
 
-use crate::secret::SecretBytes;
+use crate::{error::Error, secret::SecretBytes};
 
 /// One thing to keep.
 #[derive(Debug)]
@@ -17,9 +22,16 @@ pub struct Record {
     pub value: Option<SecretBytes>,
 }
 
+impl Record {
+    /// What is known of the thing of this key; without a value nothing any more.
+    pub(crate) fn new(key: RecordWriter, value: Option<RecordWriter>) -> Self {
+        Self { key: key.into_key(), value: value.map(RecordWriter::into_value) }
+    }
+}
+
 /// What a record is about: the first octet of its key.
 #[repr(u8)]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Table {
     /// Counters of a client key, by its identities.
     Muk = 1,
@@ -31,17 +43,63 @@ pub(crate) enum Table {
     Bound = 4,
     /// Streams of a talk group, by its place.
     Streams = 5,
+    /// A client of the key server: its MUK, and how it is reached.
+    Client = 6,
+    /// The last counter used under a client's MUK.
+    Counter = 7,
+    /// The last key number used in a key group.
+    KeyNumber = 8,
+    /// An open channel: settings, MSKs, what is due when.
+    Channel = 9,
+    /// The SRTP-ID map of a channel.
+    ChannelStreams = 10,
+    /// A member of a channel, and the newest MSK it is known to hold.
+    Member = 11,
+    /// Who was expelled from a channel.
+    Expelled = 12,
+    /// What stays of a client that was removed: the last counter of its MUK.
+    Removed = 13,
+    /// What stays of a channel that was closed: the version of its documents.
+    Closed = 14,
+    /// The last membership event consumed of a publisher.
+    Consumed = 15,
+    /// What a broadcaster follows.
+    Broadcaster = 16,
+    /// An MSK at a broadcaster, and how much of it is used.
+    BroadcastMsk = 17,
+    /// Where a stream of a broadcaster stands.
+    BroadcastStream = 18,
 }
 
 impl Table {
     /// The table of a key, and the rest of the key.
     pub(crate) fn split(key: &[u8]) -> Option<(Self, &[u8])> {
         let (table, rest) = key.split_first()?;
-        let of = |known: &Self| *known as u8 == *table;
-        Some((Self::ALL.into_iter().find(of)?, rest))
+        let place = usize::from(*table).checked_sub(1)?;
+        Some((*Self::ALL.get(place)?, rest))
     }
 
-    const ALL: [Self; 5] = [Self::Muk, Self::Msks, Self::Live, Self::Bound, Self::Streams];
+    /// In the order of their numbers, from 1.
+    const ALL: [Self; 18] = [
+        Self::Muk,
+        Self::Msks,
+        Self::Live,
+        Self::Bound,
+        Self::Streams,
+        Self::Client,
+        Self::Counter,
+        Self::KeyNumber,
+        Self::Channel,
+        Self::ChannelStreams,
+        Self::Member,
+        Self::Expelled,
+        Self::Removed,
+        Self::Closed,
+        Self::Consumed,
+        Self::Broadcaster,
+        Self::BroadcastMsk,
+        Self::BroadcastStream,
+    ];
 }
 
 /// Appends fields to a key or a value. What it outgrows is erased.
@@ -68,6 +126,11 @@ impl RecordWriter {
 
     pub(crate) fn u64(self, value: u64) -> Self {
         self.octets(&value.to_be_bytes())
+    }
+
+    /// In nanoseconds; 584 years and more are one.
+    pub(crate) fn duration(self, duration: Duration) -> Self {
+        self.u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn octets(mut self, octets: &[u8]) -> Self {
@@ -134,6 +197,122 @@ impl RecordWriter {
     }
 }
 
+/// What has changed since it was taken last. Before the first time that is everything, and nothing is
+/// noted, so that what nobody keeps costs nothing.
+#[derive(Debug)]
+pub(crate) struct Noted<K>(Option<BTreeSet<K>>);
+
+impl<K> Default for Noted<K> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K: Clone + Ord> Noted<K> {
+    /// For what has been read from records.
+    pub(crate) const fn nothing() -> Self {
+        Self(Some(BTreeSet::new()))
+    }
+
+    pub(crate) fn note(&mut self, key: &K) {
+        if let Some(noted) = &mut self.0 {
+            noted.insert(key.clone());
+        }
+    }
+
+    /// What has changed; `all` is what there is.
+    pub(crate) fn take<'a>(&mut self, all: impl Iterator<Item = &'a K>) -> BTreeSet<K>
+    where
+        K: 'a,
+    {
+        self.0.replace(BTreeSet::new()).unwrap_or_else(|| all.cloned().collect())
+    }
+}
+
+/// A map that knows which of its entries have changed.
+#[derive(Debug)]
+pub(crate) struct NotedMap<K, V> {
+    map: BTreeMap<K, V>,
+    changed: Noted<K>,
+}
+
+impl<K, V> Default for NotedMap<K, V> {
+    fn default() -> Self {
+        Self { map: BTreeMap::new(), changed: Noted::default() }
+    }
+}
+
+impl<K: Clone + Ord, V: Copy> NotedMap<K, V> {
+    /// What has been read from records.
+    pub(crate) const fn restored(map: BTreeMap<K, V>) -> Self {
+        Self { map, changed: Noted::nothing() }
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
+        self.map.get(key).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, V)> {
+        self.map.iter().map(|(key, value)| (key, *value))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        self.changed.note(&key);
+        self.map.insert(key, value);
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let value = self.map.remove(key)?;
+        self.changed.note(key);
+        Some(value)
+    }
+
+    /// What has changed since this was asked last: the value now, or none any more.
+    pub(crate) fn take_changes(&mut self) -> impl Iterator<Item = (K, Option<V>)> {
+        let changed = self.changed.take(self.map.keys());
+        changed.into_iter().map(|key| {
+            let value = self.get(&key);
+            (key, value)
+        })
+    }
+}
+
+/// A time of this process beside the time of day, by which records outlive it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    pub(crate) now: Instant,
+    pub(crate) wall: SystemTime,
+}
+
+impl Clock {
+    /// A time as a record has it: nanoseconds since 1970.
+    pub(crate) fn write(&self, out: RecordWriter, time: Instant) -> RecordWriter {
+        let today = self.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        out.duration(match time.checked_duration_since(self.now) {
+            Some(ahead) => today.saturating_add(ahead),
+            None => today.saturating_sub(self.now.duration_since(time)),
+        })
+    }
+
+    /// A time to come, of a record; now if it has passed. It is at most so far ahead, whatever has
+    /// happened to the time of day since it was written.
+    pub(crate) fn read(&self, value: &mut RecordReader<'_>, longest: Duration) -> Option<Instant> {
+        let today = self.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ahead = value.duration()?.saturating_sub(today).min(longest);
+        Some(self.now + ahead)
+    }
+}
+
+/// A record is none that this version writes.
+pub(crate) fn unreadable(key: &[u8]) -> Error {
+    let table = key.first().copied().unwrap_or_default();
+    Error::invalid(format!("a kept record of table {table} is none that this version writes"))
+}
+
 /// Reads what a [`RecordWriter`] has written; `None` where it ends too early.
 #[derive(Clone, Copy)]
 pub(crate) struct RecordReader<'a>(&'a [u8]);
@@ -141,6 +320,20 @@ pub(crate) struct RecordReader<'a>(&'a [u8]);
 impl<'a> RecordReader<'a> {
     pub(crate) const fn new(octets: &'a [u8]) -> Self {
         Self(octets)
+    }
+
+    /// A name or another text, behind its 16-bit length.
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        str::from_utf8(self.prefixed()?).ok()
+    }
+
+    /// A text that is all the rest.
+    pub(crate) fn last_text(&mut self) -> Option<&'a str> {
+        str::from_utf8(std::mem::take(&mut self.0)).ok()
+    }
+
+    pub(crate) fn duration(&mut self) -> Option<Duration> {
+        self.u64().map(Duration::from_nanos)
     }
 
     pub(crate) fn octets(&mut self, len: usize) -> Option<&'a [u8]> {
@@ -246,6 +439,9 @@ mod tests {
             assert_eq!(read(&octets.expose()[..len]), None, "{len}");
         }
         assert_eq!(read(&[octets.expose(), &[0]].concat()), None);
-        assert_eq!(Table::split(&[99, 1]), None);
+        assert_eq!((Table::split(&[99, 1]), Table::split(&[0])), (None, None));
+        for table in Table::ALL {
+            assert_eq!(Table::split(&[table as u8, 1]), Some((table, &[1][..])));
+        }
     }
 }

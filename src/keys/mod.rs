@@ -27,6 +27,10 @@ pub use material::{CryptoSession, Interval, Msk, Mtk, Muk, MukId};
 pub use message::named_msk;
 pub use outcome::{HeldMsk, MskAccepted, MtkAccepted, Outcome};
 pub use plane::{KeyEvent, KeyPlane, LiveKey, PlaneLimits};
+pub(crate) use records::{
+    read_key_group, read_msk, read_profile, read_sessions, write_key_group, write_msk,
+    write_profile, write_sessions,
+};
 pub use store::{KeyLimits, KeyStore};
 pub use table::{KeyTable, PublishedKeys};
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::Error,
     ids::{KeyDomainId, MskId, MtkId, Roc, Ssrc},
-    record::{Record, RecordReader, RecordWriter, Table},
+    record::{Record, RecordReader, RecordWriter, Table, unreadable},
     secret::SecretBytes,
     srtp::{Cipher, Profile, Rcc, RccMode},
 };
@@ -78,7 +78,7 @@ impl KeyStore {
                 Some((Table::Muk, key)) => self.counters.restore(key, value),
                 Some((Table::Msks, key)) => self.restore_msks(key, value),
                 Some((Table::Live | Table::Bound | Table::Streams, _)) => Some(()),
-                None => None,
+                _ => None,
             };
             restored.ok_or_else(|| unreadable(key))?;
         }
@@ -126,13 +126,8 @@ impl KeyStore {
 
 impl Entry {
     fn write(&self, out: RecordWriter) -> RecordWriter {
-        let out = out.u16(self.msk_id.number).prefixed(self.msk.key.expose());
-        let out = out.prefixed(&self.msk.rand);
-        let out = out.u16(self.interval.low.0).u16(self.interval.high.0);
-        write_profile(out, &self.profile)
-            .list(self.sessions.iter(), |out, session| {
-                write_roc(out.u8(session.policy), &(session.ssrc, session.roc))
-            })
+        let out = write_msk(out.u16(self.msk_id.number), &self.msk, self.interval);
+        write_sessions(write_profile(out, &self.profile), &self.sessions)
             .option(self.last_mtk, |out, mtk| out.u16(mtk.0))
             .option(self.counter, RecordWriter::u32)
             .prefixed(&self.last_message)
@@ -140,22 +135,13 @@ impl Entry {
 
     fn read(value: &mut RecordReader<'_>, group: u16) -> Option<Self> {
         let msk_id = MskId { group, number: value.u16()? };
-        let (key, rand) = (value.prefixed()?, value.prefixed()?);
-        if !Msk::KEY_LEN.contains(&key.len()) || !Msk::RAND_LEN.contains(&rand.len()) {
-            return None;
-        }
+        let (msk, interval) = read_msk(value)?;
         Some(Self {
             msk_id,
-            msk: Msk { key: SecretBytes::new(key), rand: rand.to_vec() },
-            interval: Interval { low: MtkId(value.u16()?), high: MtkId(value.u16()?) },
+            msk,
+            interval,
             profile: read_profile(value)?,
-            sessions: value
-                .list(|value| {
-                    let policy = value.u8()?;
-                    let (ssrc, roc) = read_roc(value)?;
-                    Some(CryptoSession { policy, ssrc, roc })
-                })?
-                .into(),
+            sessions: read_sessions(value)?.into(),
             last_mtk: value.option(|value| value.u16().map(MtkId))?,
             counter: value.option(RecordReader::u32)?,
             keys: None,
@@ -164,10 +150,34 @@ impl Entry {
     }
 }
 
-/// A record was not written by this version.
-pub(super) fn unreadable(key: &[u8]) -> Error {
-    let table = key.first().copied().unwrap_or_default();
-    Error::invalid(format!("a kept record of table {table} is none that this version writes"))
+/// An MSK with its RAND, and the MTK IDs it may carry.
+pub(crate) fn write_msk(out: RecordWriter, msk: &Msk, interval: Interval) -> RecordWriter {
+    let out = out.prefixed(msk.key.expose()).prefixed(&msk.rand);
+    out.u16(interval.low.0).u16(interval.high.0)
+}
+
+pub(crate) fn read_msk(value: &mut RecordReader<'_>) -> Option<(Msk, Interval)> {
+    let (key, rand) = (value.prefixed()?, value.prefixed()?);
+    if !Msk::KEY_LEN.contains(&key.len()) || !Msk::RAND_LEN.contains(&rand.len()) {
+        return None;
+    }
+    let msk = Msk { key: SecretBytes::new(key), rand: rand.to_vec() };
+    Some((msk, Interval { low: MtkId(value.u16()?), high: MtkId(value.u16()?) }))
+}
+
+/// Records of an SRTP-ID map.
+pub(crate) fn write_sessions(out: RecordWriter, sessions: &[CryptoSession]) -> RecordWriter {
+    out.list(sessions.iter(), |out, session| {
+        write_roc(out.u8(session.policy), &(session.ssrc, session.roc))
+    })
+}
+
+pub(crate) fn read_sessions(value: &mut RecordReader<'_>) -> Option<Vec<CryptoSession>> {
+    value.list(|value| {
+        let policy = value.u8()?;
+        let (ssrc, roc) = read_roc(value)?;
+        Some(CryptoSession { policy, ssrc, roc })
+    })
 }
 
 pub(super) fn key_group_key(table: Table, (domain, group): KeyGroupId) -> Box<[u8]> {
@@ -180,11 +190,11 @@ pub(super) fn read_key_group_key(key: &[u8]) -> Option<KeyGroupId> {
     key.finish().map(|()| id)
 }
 
-pub(super) fn write_key_group(out: RecordWriter, (domain, group): &KeyGroupId) -> RecordWriter {
+pub(crate) fn write_key_group(out: RecordWriter, (domain, group): &KeyGroupId) -> RecordWriter {
     out.octets(&domain.0).u16(*group)
 }
 
-pub(super) fn read_key_group(value: &mut RecordReader<'_>) -> Option<KeyGroupId> {
+pub(crate) fn read_key_group(value: &mut RecordReader<'_>) -> Option<KeyGroupId> {
     Some((KeyDomainId(value.array()?), value.u16()?))
 }
 
@@ -196,7 +206,7 @@ pub(super) fn read_roc(value: &mut RecordReader<'_>) -> Option<(Ssrc, Roc)> {
     Some((Ssrc(value.u32()?), Roc(value.u32()?)))
 }
 
-pub(super) fn write_profile(out: RecordWriter, profile: &Profile) -> RecordWriter {
+pub(crate) fn write_profile(out: RecordWriter, profile: &Profile) -> RecordWriter {
     let place = CIPHERS.iter().position(|cipher| *cipher == profile.cipher);
     let flags = u8::from(profile.encrypt_srtp) | u8::from(profile.encrypt_srtcp) << 1;
     out.u8(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX))
@@ -212,7 +222,7 @@ pub(super) fn write_profile(out: RecordWriter, profile: &Profile) -> RecordWrite
         })
 }
 
-pub(super) fn read_profile(value: &mut RecordReader<'_>) -> Option<Profile> {
+pub(crate) fn read_profile(value: &mut RecordReader<'_>) -> Option<Profile> {
     let cipher = *CIPHERS.get(usize::from(value.u8()?))?;
     let [srtp_tag_len, srtcp_tag_len, mki_len, flags] = value.array()?;
     let profile = Profile {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::{
     live::LiveKeys,
     plane::{Group, KEY_GROUPS_SEEN, KeyPlane, Remembered},
-    records::{key_group_key, read_key_group, read_key_group_key, unreadable, write_key_group},
+    records::{key_group_key, read_key_group, read_key_group_key, write_key_group},
     streams::Streams,
 };
 use crate::{
     error::Error,
     ids::{GroupId, PacketIndex, Ssrc},
-    record::{Record, RecordReader, RecordWriter, Table},
+    record::{Record, RecordReader, RecordWriter, Table, unreadable},
 };
 
 impl KeyPlane {
