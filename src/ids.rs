@@ -18,6 +18,17 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// The longest name that is taken, in octets.
+            pub const MAX_LEN: usize = 1024;
+
+            pub(crate) fn check(&self) -> Result<(), crate::Error> {
+                if self.0.len() <= Self::MAX_LEN {
+                    return Ok(());
+                }
+                let (len, most) = (self.0.len(), Self::MAX_LEN);
+                Err(crate::Error::invalid(format!("a name of {len} octets; it may have {most}")))
+            }
         }
 
         impl From<&str> for $name {

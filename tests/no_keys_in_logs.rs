@@ -288,7 +288,7 @@ fn server_and_broadcaster_show_no_key() {
     let sent = broadcaster.new_mtk(Lead::None, now, &mut random).unwrap();
     shown_actions.push_str(&shown(&sent));
     broadcaster.burst(SERVER, BurstMessage::Idle, now).unwrap();
-    let state = server.state(now);
+    let kept = server.take_changes(now, std::time::SystemTime::now());
     secrets.add("MUK", muk("c1").0.expose());
     // What was drawn last is the MTK in force: key and salt.
     secrets.add("salt", &[next; 14]);
@@ -296,9 +296,9 @@ fn server_and_broadcaster_show_no_key() {
     for (place, text) in [
         ("actions", shown_actions),
         ("KeyServer", shown(&server)),
-        ("ServerState", shown(&state)),
+        ("records of the server", shown(&kept)),
         ("Broadcaster", shown(&broadcaster)),
-        ("BroadcasterState", shown(&broadcaster.state())),
+        ("records of the broadcaster", shown(&broadcaster.take_changes())),
     ] {
         secrets.assert_absent(place, &text);
     }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     BroadcastTiming, ChannelDocument, ChannelId, Lead,
     protect::Stream,
+    records::Changed,
     schedule::Due,
     traffic::{Announced, HeldMsk},
 };
@@ -35,6 +36,7 @@ pub struct Broadcaster {
     pub(super) coming: Option<Coming>,
     pub(super) protector: Protector,
     pub(super) streams: HashMap<Ssrc, Stream>,
+    pub(super) changed: Changed,
 }
 
 /// One thing to do, or to know.
@@ -103,6 +105,7 @@ impl Broadcaster {
             coming: None,
             protector: Protector::new(),
             streams: HashMap::new(),
+            changed: Changed::default(),
         }
     }
 
@@ -185,6 +188,11 @@ impl Broadcaster {
         self.in_force.as_ref().map(|in_force| in_force.announced.key.mki())
     }
 
+    /// The MSKs held.
+    pub fn msk_ids(&self) -> impl Iterator<Item = MskId> {
+        self.msks.keys().copied()
+    }
+
     /// MTK IDs left under the MSK in use.
     #[must_use]
     pub fn mtk_ids_left(&self) -> Option<u16> {
@@ -213,6 +221,8 @@ impl Broadcaster {
             Error::invalid(format!("MSK {msk_id} is not held; it is in no document followed"))
         })?;
         let announced = held.next_key(self.domain, self.profile, now, &self.timing, random)?;
+        self.changed.msk(msk_id);
+        self.changed.followed();
         let due = due.into();
         let lead = due.lead(&self.timing);
         let period = self.mtk_period.map(|period| due.period(period, &self.timing, random));

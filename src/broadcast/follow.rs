@@ -45,6 +45,7 @@ impl Broadcaster {
         }
         self.let_go(document, &mut actions);
         self.followed = document.version;
+        self.changed.followed();
         Ok(actions)
     }
 
@@ -84,6 +85,7 @@ impl Broadcaster {
 
     fn take(&mut self, document: &ChannelDocument) {
         if document.domain != self.domain {
+            self.msks.keys().for_each(|id| self.changed.msk(*id));
             self.msks.clear();
         }
         (self.domain, self.profile) = (document.domain, document.profile);
@@ -91,6 +93,7 @@ impl Broadcaster {
         listed.sort_by_key(|listed| listed.msk_id);
         for listed in listed {
             let MskId { group, number } = listed.msk_id;
+            self.changed.msk(listed.msk_id);
             if let Some(held) = self.msks.get_mut(&listed.msk_id) {
                 held.relist(listed);
                 continue;
@@ -105,7 +108,13 @@ impl Broadcaster {
 
     /// Erases what is not listed. Without an MSK in use there is nothing to protect under.
     fn let_go(&mut self, document: &ChannelDocument, actions: &mut Vec<BroadcastAction>) {
-        self.msks.retain(|id, _| document.msks.iter().any(|listed| listed.msk_id == *id));
+        self.msks.retain(|id, _| {
+            let listed = document.msks.iter().any(|listed| listed.msk_id == *id);
+            if !listed {
+                self.changed.msk(*id);
+            }
+            listed
+        });
         if self.newest_msk().is_none_or(|newest| !self.msks.contains_key(&newest)) {
             (self.in_force, self.coming) = (None, None);
             actions.push(BroadcastAction::Silent { in_force: document.in_force });

@@ -16,8 +16,8 @@ mod broadcaster;
 mod document;
 mod follow;
 mod protect;
+mod records;
 mod schedule;
-mod state;
 mod traffic;
 
 pub use broadcaster::{BroadcastAction, Broadcaster};
@@ -25,5 +25,4 @@ pub(crate) use document::part;
 pub use document::{BroadcasterId, ChannelDocument, ChannelId, DocumentMsk};
 pub use protect::Plain;
 pub use schedule::{BroadcastTiming, Lead};
-pub use state::{BroadcasterState, MskUse, StreamState};
 pub(crate) use traffic::check_profile;

@@ -25,11 +25,15 @@ pub(super) struct Stream {
     /// The next SRTCP index.
     pub(super) next_rtcp: u32,
     last_sent: Instant,
+    /// The highest index that its record has, if there is a record.
+    pub(super) kept_rtp: Option<PacketIndex>,
+    /// The SRTCP index that its record has; 0 if there is none.
+    pub(super) kept_rtcp: u32,
 }
 
 impl Stream {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { used: None, next_rtcp: 0, last_sent: now }
+        Self { used: None, next_rtcp: 0, last_sent: now, kept_rtp: None, kept_rtcp: 0 }
     }
 
     /// Takes note of an index that has been used.
@@ -153,9 +157,13 @@ impl Broadcaster {
             for ((Admitted { ssrc, verdict }, packet), index) in
                 admitted.into_iter().zip(outgoing).zip(indexes)
             {
-                let stream = self.streams.get_mut(&ssrc);
-                let noted =
-                    stream.map(|stream| index.and_then(|i| stream.note(packet.kind, i, now)));
+                let noted = self.streams.get_mut(&ssrc).map(|stream| {
+                    let noted = index.and_then(|index| stream.note(packet.kind, index, now));
+                    if stream.has_moved() {
+                        self.changed.stream(ssrc);
+                    }
+                    noted
+                });
                 *verdict = noted.unwrap_or(Err(Reject::StreamLimit));
                 if verdict.is_err() && index.is_ok() {
                     packet.bytes.clear();

@@ -130,6 +130,17 @@ pub enum UpdateCause {
 }
 
 impl UpdateCause {
+    /// Every cause.
+    pub const ALL: [Self; 7] = [
+        Self::Expulsion,
+        Self::Leave,
+        Self::Lifetime,
+        Self::MtkIds,
+        Self::Command,
+        Self::Compromise,
+        Self::Broadcasters,
+    ];
+
     /// The name, in snake case.
     #[must_use]
     pub const fn name(self) -> &'static str {

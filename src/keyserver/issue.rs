@@ -3,7 +3,7 @@
 //! A key number serves once in its key group, an MSK has one RAND for life, and each message to a
 //! client takes the next counter of that client's MUK.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{
     Action, ChannelSpec, ClientId, Reach, Undelivered,
@@ -18,6 +18,7 @@ use crate::{
         CryptoSession, Interval, Msk,
         issue::{MskIssue, seal_msk, seal_solicited_pull},
     },
+    record::NotedMap,
     secret::SecretBytes,
     srtp::Profile,
 };
@@ -89,28 +90,21 @@ impl IssuedMsk {
 
 /// The last key number used in each key group, of open channels and of closed ones.
 #[derive(Debug, Default)]
-pub(super) struct KeyNumbers(BTreeMap<(KeyDomainId, u16), u16>);
+pub(super) struct KeyNumbers(pub(super) NotedMap<(KeyDomainId, u16), u16>);
 
 impl KeyNumbers {
     /// The next MSK ID of a key group.
     //= TS 33.246 §6.3.2.1: a new MSK of a group has a new key number; 0000 is no key
     pub(super) fn take(&mut self, domain: KeyDomainId, group: u16) -> Result<MskId, Error> {
-        let last = self.0.entry((domain, group)).or_insert(0);
-        *last = last.checked_add(1).ok_or_else(|| {
+        let last = self.0.get(&(domain, group)).unwrap_or(0);
+        let number = last.checked_add(1).ok_or_else(|| {
             Error::invalid(format!(
                 "key group {group:04x} of key domain {domain} has used all its 65535 key numbers; \
                  close the channel and open it with another key group"
             ))
         })?;
-        Ok(MskId { group, number: *last })
-    }
-
-    pub(super) fn set(&mut self, domain: KeyDomainId, group: u16, last: u16) {
-        self.0.insert((domain, group), last);
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (KeyDomainId, u16, u16)> {
-        self.0.iter().map(|((domain, group), last)| (*domain, *group, *last))
+        self.0.insert((domain, group), number);
+        Ok(MskId { group, number })
     }
 }
 
@@ -128,9 +122,15 @@ impl Heading {
         Self { channel, domain, profile, sessions: vec![ANY_STREAM] }
     }
 
-    /// Takes the streams on the air for the SRTP-ID map; the wildcard stays, for talkers to come.
-    pub(super) fn set_streams(&mut self, streams: &[CryptoSession]) {
-        self.sessions = streams.iter().copied().take(MAX_STREAMS).chain([ANY_STREAM]).collect();
+    /// Takes the streams on the air for the SRTP-ID map; the wildcard stays, for talkers to come. Tells
+    /// whether they are others than before.
+    pub(super) fn set_streams(&mut self, streams: &[CryptoSession]) -> bool {
+        let streams = streams.get(..MAX_STREAMS).unwrap_or(streams);
+        if self.streams() == streams {
+            return false;
+        }
+        self.sessions = streams.iter().copied().chain([ANY_STREAM]).collect();
+        true
     }
 
     /// The streams taken last.
@@ -168,8 +168,7 @@ impl<'a> Desk<'a> {
         issued: &IssuedMsk,
         in_answer: bool,
     ) -> Result<u32, Undelivered> {
-        let client = self.roster.get_mut(client_id).map_err(|_| Undelivered::NotOnRoster)?;
-        let counter = client.next_counter().ok_or(Undelivered::CountersUsedUp)?;
+        let (client, counter) = self.roster.next_counter(client_id)?;
         let to = match client.reach {
             _ if in_answer => Route::SdpAnswer,
             Reach::Udp(address) => Route::Udp(address),
@@ -262,7 +261,7 @@ mod tests {
     fn key_numbers_run_from_1_to_the_last_and_end_in_an_error() {
         let (mut numbers, domain) = (KeyNumbers::default(), KeyDomainId([0, 0xf1, 0x10]));
         assert_eq!(numbers.take(domain, 7).unwrap(), MskId { group: 7, number: 1 });
-        numbers.set(domain, 7, 0xfffe);
+        numbers.0.insert((domain, 7), 0xfffe);
         assert_eq!(numbers.take(domain, 7).unwrap().number, 0xffff);
         assert!(numbers.take(domain, 7).unwrap_err().to_string().contains("another key group"));
         assert!(numbers.take(domain, 7).is_err());
@@ -273,7 +272,7 @@ mod tests {
     fn map_never_outgrows_its_count_octet() {
         let mut heading = Heading::new("17".into(), KeyDomainId::default(), Profile::default());
         let stream = |n| CryptoSession { policy: 0, ssrc: Ssrc(n), roc: Roc(n) };
-        heading.set_streams(&(1..=300).map(stream).collect::<Vec<_>>());
+        assert!(heading.set_streams(&(1..=300).map(stream).collect::<Vec<_>>()));
         assert_eq!(heading.sessions.len(), 255);
         assert_eq!(heading.sessions.last(), Some(&ANY_STREAM));
     }

@@ -120,11 +120,13 @@ impl KeyServer {
         now: Instant,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<Action>, Error> {
+        clients.iter().try_for_each(ClientId::check)?;
         let (open, mut desk) = self.at_desk(channel, now)?;
         let mut news = false;
         for client in clients {
             news |= open.strike_off(client, &mut desk);
             news |= open.expelled.insert(client.clone());
+            open.changed.expelled(client);
         }
         if news {
             open.note_expulsion(&mut desk);
@@ -138,7 +140,9 @@ impl KeyServer {
     /// # Errors
     /// Unknown channel.
     pub fn readmit(&mut self, channel: &ChannelId, client: &ClientId) -> Result<bool, Error> {
-        Ok(self.channel_mut(channel)?.expelled.remove(client))
+        let open = self.channel_mut(channel)?;
+        open.changed.expelled(client);
+        Ok(open.expelled.remove(client))
     }
 
     /// Takes one event off the membership bus (D2), exactly once: a repeated event changes nothing,
@@ -152,6 +156,7 @@ impl KeyServer {
         now: Instant,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Consumed, Error> {
+        event.publisher.check()?;
         if let Some(out_of_order) = self.ledger.enter(event) {
             return Ok(out_of_order);
         }

@@ -4,10 +4,8 @@
 //! existing messaging system that may deliver twice or out of order; the [`Ledger`] makes that
 //! exactly once.
 
-use std::collections::BTreeMap;
-
 use super::{Action, ClientId};
-use crate::{broadcast::ChannelId, ids::name};
+use crate::{broadcast::ChannelId, ids::name, record::NotedMap};
 
 name! {
     /// A PF that publishes membership events.
@@ -56,12 +54,12 @@ pub enum Consumed {
 
 /// The last event consumed of each publisher.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(BTreeMap<Publisher, u64>);
+pub(super) struct Ledger(pub(super) NotedMap<Publisher, u64>);
 
 impl Ledger {
     /// Enters an event that is the next one of its publisher, else says why it is not.
     pub(super) fn enter(&mut self, event: &MembershipEvent) -> Option<Consumed> {
-        let last = self.0.get(&event.publisher).copied().unwrap_or(0);
+        let last = self.0.get(&event.publisher).unwrap_or(0);
         if event.sequence <= last {
             return Some(Consumed::Repeated);
         }
@@ -69,16 +67,8 @@ impl Ledger {
         if event.sequence > last + 1 {
             return Some(Consumed::Missing { expected: last + 1 });
         }
-        self.set(event.publisher.clone(), event.sequence);
+        self.0.insert(event.publisher.clone(), event.sequence);
         None
-    }
-
-    pub(super) fn set(&mut self, publisher: Publisher, last: u64) {
-        self.0.insert(publisher, last);
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Publisher, u64)> {
-        self.0.iter().map(|(publisher, last)| (publisher, *last))
     }
 }
 

@@ -8,7 +8,8 @@
 //!
 //! A sans-I/O core: events, time and randomness go in, [`Action`]s come out, to be carried out in
 //! their order. Between calls the caller waits for [`KeyServer::next_deadline`], then calls
-//! [`KeyServer::poll`]. To survive a crash, store [`KeyServer::state`] before carrying actions out.
+//! [`KeyServer::poll`]. To survive a crash, keep [`KeyServer::take_changes`]
+//! before carrying actions out.
 //!
 //! ```
 //! use std::time::Instant;
@@ -39,13 +40,13 @@ mod members;
 mod membership;
 mod publish;
 mod receive;
+mod records;
 mod rekey;
 mod roster;
 mod schedule;
 mod sdp;
 mod server;
 mod spec;
-mod state;
 mod views;
 
 pub use action::{Action, Undelivered, UpdateCause};
@@ -56,7 +57,6 @@ pub use roster::{ClientId, Fingerprint, Reach};
 pub use schedule::{Retry, Timing};
 pub use server::KeyServer;
 pub use spec::{ChannelSpec, LeavePolicy, Unconfirmed};
-pub use state::{ChannelState, ClientState, MskState, ServerState, UpdateState};
 pub use views::ClientView;
 
 /// UDP port of MIKEY: MSK messages to clients, MTK messages on the group (RFC 4563 §6).

@@ -76,6 +76,7 @@ impl Channel {
     /// The documents have changed: everybody is told (requirement P6).
     pub(super) fn publish(&mut self, desk: &mut Desk<'_>) {
         self.version += 1;
+        self.changed.itself();
         self.publish_again(desk);
     }
 

@@ -37,6 +37,7 @@ use super::{
     Action, ChannelSpec, ClientId, Purpose, UpdateCause,
     delivery::Member,
     issue::{Desk, Heading, IssuedMsk},
+    records::Changed,
     schedule::Job,
 };
 use crate::{broadcast::BroadcasterId, error::Error, ids::MskId};
@@ -61,6 +62,7 @@ pub(super) struct Channel {
     pub(super) version: u64,
     /// The version that each broadcaster is known to hold.
     pub(super) held: BTreeMap<BroadcasterId, u64>,
+    pub(super) changed: Changed,
 }
 
 /// An update under way.
@@ -108,6 +110,7 @@ impl Channel {
             retiring: Vec::new(),
             version,
             held: BTreeMap::new(),
+            changed: Changed::default(),
         };
         channel.start_lifetime(desk);
         channel.publish(desk);
@@ -159,7 +162,11 @@ impl Channel {
         if let Ok(client) = desk.roster.get_mut(client) {
             client.channels.remove(&self.heading.channel);
         }
-        self.members.remove(client).is_some()
+        let was_member = self.members.remove(client).is_some();
+        if was_member {
+            self.changed.member(client);
+        }
+        was_member
     }
 
     /// A member has left: the MSK is updated when the window for leaves closes, if that is the
@@ -169,6 +176,7 @@ impl Channel {
             && self.leave_due.is_none()
         {
             self.leave_due = Some(self.open_window(UpdateCause::Leave, window, desk));
+            self.changed.itself();
         }
     }
 
@@ -177,6 +185,7 @@ impl Channel {
         if self.expulsion_due.is_none() {
             let window = self.spec.expulsion_window;
             self.expulsion_due = Some(self.open_window(UpdateCause::Expulsion, window, desk));
+            self.changed.itself();
         }
     }
 
@@ -219,9 +228,14 @@ impl Channel {
             self.tell_destroyed(former.next.id, desk);
         }
         for (client, member) in &mut self.members {
-            match &former {
-                Some(former) => member.supersede(&former.next, &next, client, &self.heading, desk),
-                None => member.deliver(&next, client, &self.heading, desk),
+            let Some(former) = &former else {
+                member.deliver(&next, client, &self.heading, desk);
+                continue;
+            };
+            let confirmed = member.confirmed();
+            member.supersede(&former.next, &next, client, &self.heading, desk);
+            if member.confirmed() != confirmed {
+                self.changed.member(client);
             }
         }
         self.switch_if_ready(desk);
@@ -233,6 +247,7 @@ impl Channel {
         if !member.confirm(counter, client, &self.heading, desk) {
             return false;
         }
+        self.changed.member(client);
         if let Some(update) = &mut self.update
             && member.confirmed() == Some(update.next.id)
         {
@@ -311,6 +326,7 @@ impl Channel {
         desk: &mut Desk<'_>,
     ) {
         let former = std::mem::replace(&mut self.spec, spec);
+        self.changed.itself();
         if former.msk_lifetime != self.spec.msk_lifetime {
             self.start_lifetime(desk);
         }
@@ -388,6 +404,10 @@ impl Channel {
             update.waiting.insert(client.clone());
             member.deliver(&update.next, client, &self.heading, desk);
         }
-        self.members.insert(client.clone(), member);
+        let confirmed = member.confirmed();
+        let former = self.members.insert(client.clone(), member);
+        if former.is_none_or(|former| former.confirmed() != confirmed) {
+            self.changed.member(client);
+        }
     }
 }

@@ -9,12 +9,13 @@ use std::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::KeyServer;
+use super::{KeyServer, Undelivered};
 use crate::{
     broadcast::ChannelId,
     error::Error,
     ids::name,
     keys::{Muk, MukId},
+    record::{Noted, NotedMap},
 };
 
 name! {
@@ -44,14 +45,6 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The next value of T for a message under this client's MUK, `None` when all are used up.
-    //= TS 33.246 §6.4.6.1: one counter per MUK, rising with each message under it
-    //= RFC 3830 §5.2: the same counter under the same key never protects different contents
-    pub(super) fn next_counter(&mut self) -> Option<u32> {
-        self.last_counter = self.last_counter.checked_add(1)?;
-        Some(self.last_counter)
-    }
-
     /// Whether this is its MUK, in constant time.
     pub(super) fn has(&self, muk: &Muk) -> bool {
         self.muk.0.expose().ct_eq(muk.0.expose()).into()
@@ -66,11 +59,15 @@ impl Client {
 /// All clients, by name and by address.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    clients: BTreeMap<ClientId, Client>,
+    pub(super) clients: BTreeMap<ClientId, Client>,
+    /// Clients whose MUK or reach is to be kept.
+    pub(super) changed: Noted<ClientId>,
+    /// Clients whose counter is to be kept.
+    pub(super) counted: Noted<ClientId>,
     by_address: BTreeMap<SocketAddr, BTreeSet<ClientId>>,
     by_identity: BTreeMap<String, BTreeSet<ClientId>>,
     /// The last counter under the MUK of each client that was removed.
-    removed: BTreeMap<Fingerprint, u32>,
+    pub(super) removed: NotedMap<Fingerprint, u32>,
 }
 
 /// SHA-256 of a MUK: tells whether it was here before, and nothing else of it.
@@ -98,18 +95,20 @@ impl Roster {
                 "client {id} is on the roster already; renew its MUK or move it instead"
             )));
         }
-        self.refuse_shared_identity(id, &muk_id)?;
+        id.check()?;
+        self.check_identities(id, &muk_id)?;
         self.index(id, &muk_id, reach);
         let last_counter = self.returning(&muk).unwrap_or(0).max(last_counter);
         let client = Client { muk_id, muk, reach, channels: BTreeSet::new(), last_counter };
         self.clients.insert(id.clone(), client);
+        self.note(id);
         Ok(())
     }
 
     /// Replaces the MUK after a new bootstrapping. The counter starts again, unless the key is
     /// the one already held.
     pub(super) fn renew(&mut self, id: &ClientId, muk_id: MukId, muk: Muk) -> Result<(), Error> {
-        self.refuse_shared_identity(id, &muk_id)?;
+        self.check_identities(id, &muk_id)?;
         let client = self.get_mut(id)?;
         let last_counter =
             if client.has(&muk) { None } else { Some(self.returning(&muk).unwrap_or(0)) };
@@ -121,6 +120,7 @@ impl Roster {
         let former = std::mem::replace(&mut client.muk_id, muk_id.clone());
         self.unindex(id, &former, reach);
         self.index(id, &muk_id, reach);
+        self.note(id);
         Ok(())
     }
 
@@ -131,6 +131,7 @@ impl Roster {
         let former = std::mem::replace(&mut client.reach, reach);
         self.unindex(id, &muk_id, former);
         self.index(id, &muk_id, reach);
+        self.changed.note(id);
         Ok(())
     }
 
@@ -147,6 +148,7 @@ impl Roster {
         }
         let Some(client) = self.clients.remove(id) else { return Ok(BTreeSet::new()) };
         self.unindex(id, &client.muk_id, client.reach);
+        self.note(id);
         if used {
             self.keep(Fingerprint::of(&client.muk), client.last_counter);
         }
@@ -155,21 +157,32 @@ impl Roster {
 
     /// Keeps the last counter under a MUK that nobody on the roster has.
     pub(super) fn keep(&mut self, muk: Fingerprint, last_counter: u32) {
-        let kept = self.removed.entry(muk).or_default();
-        *kept = last_counter.max(*kept);
-    }
-
-    /// The counters kept.
-    pub(super) fn removed(&self) -> impl Iterator<Item = (Fingerprint, u32)> {
-        self.removed.iter().map(|(muk, last_counter)| (*muk, *last_counter))
+        let kept = self.removed.get(&muk).unwrap_or(0);
+        self.removed.insert(muk, last_counter.max(kept));
     }
 
     /// A MUK comes to the roster: the last counter under it, if it was here before.
     fn returning(&mut self, muk: &Muk) -> Option<u32> {
-        if self.removed.is_empty() {
+        if self.removed.len() == 0 {
             return None;
         }
         self.removed.remove(&Fingerprint::of(muk))
+    }
+
+    /// The next value of T for a message under this client's MUK, and the client.
+    //= TS 33.246 §6.4.6.1: one counter per MUK, rising with each message under it
+    //= RFC 3830 §5.2: the same counter under the same key never protects different contents
+    pub(super) fn next_counter(&mut self, id: &ClientId) -> Result<(&Client, u32), Undelivered> {
+        let client = self.clients.get_mut(id).ok_or(Undelivered::NotOnRoster)?;
+        let next = client.last_counter.checked_add(1).ok_or(Undelivered::CountersUsedUp)?;
+        client.last_counter = next;
+        self.counted.note(id);
+        Ok((client, next))
+    }
+
+    fn note(&mut self, id: &ClientId) {
+        self.changed.note(id);
+        self.counted.note(id);
     }
 
     pub(super) fn get(&self, id: &ClientId) -> Option<&Client> {
@@ -196,7 +209,13 @@ impl Roster {
         self.by_identity.get(idr).into_iter().flatten()
     }
 
-    fn refuse_shared_identity(&self, id: &ClientId, muk_id: &MukId) -> Result<(), Error> {
+    fn check_identities(&self, id: &ClientId, muk_id: &MukId) -> Result<(), Error> {
+        //= RFC 3830 §6.7: the length of an identity has 16 bits
+        if muk_id.idi.len().max(muk_id.idr.len()) > usize::from(u16::MAX) {
+            return Err(Error::invalid(format!(
+                "the MUK of client {id} has an identity of more than 65535 octets"
+            )));
+        }
         //= TS 31.102 §4.2.81: IDi and IDr together select one MUK
         match self.named(&muk_id.idr).find(|other| {
             *other != id && self.get(other).is_some_and(|client| client.muk_id == *muk_id)
@@ -252,14 +271,18 @@ mod tests {
         (roster, c1)
     }
 
+    fn next(roster: &mut Roster, id: &ClientId) -> Option<u32> {
+        roster.next_counter(id).ok().map(|(_, counter)| counter)
+    }
+
     #[test]
     fn counter_never_repeats_even_when_the_same_muk_is_entered_again() {
         let (mut roster, c1) = roster_of_one();
-        assert_eq!(roster.get_mut(&c1).unwrap().next_counter(), Some(1));
+        assert_eq!(next(&mut roster, &c1), Some(1));
         roster.renew(&c1, muk_id("b1@bsf"), muk(1)).unwrap();
-        assert_eq!(roster.get_mut(&c1).unwrap().next_counter(), Some(2));
+        assert_eq!(next(&mut roster, &c1), Some(2));
         roster.renew(&c1, muk_id("b1-new@bsf"), muk(2)).unwrap();
-        assert_eq!(roster.get_mut(&c1).unwrap().next_counter(), Some(1));
+        assert_eq!(next(&mut roster, &c1), Some(1));
         assert_eq!((roster.named("b1@bsf").count(), roster.named("b1-new@bsf").count()), (0, 1));
     }
 
@@ -268,9 +291,8 @@ mod tests {
         let mut roster = Roster::default();
         let c1 = ClientId::from("c1");
         roster.add(&c1, muk_id("b1"), Arc::new(muk(1)), Reach::Sdp, u32::MAX - 1).unwrap();
-        let client = roster.get_mut(&c1).unwrap();
-        assert_eq!((client.next_counter(), client.next_counter()), (Some(u32::MAX), None));
-        assert_eq!(client.next_counter(), None);
+        assert_eq!(next(&mut roster, &c1), Some(u32::MAX));
+        assert_eq!((next(&mut roster, &c1), next(&mut roster, &c1)), (None, None));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     ids::MskId,
     keys::{CryptoSession, Muk, MukId},
+    record::Noted,
 };
 
 /// The key server: clients with their MUKs, channels with their members and MSKs.
@@ -29,6 +30,10 @@ pub struct KeyServer {
     /// The highest version of a document of a channel that was closed: a channel that is opened
     /// again starts above it.
     pub(super) closed_version: u64,
+    /// The same as it was kept last.
+    pub(super) kept_closed_version: u64,
+    /// Records of closed channels, which are to go.
+    pub(super) gone: Noted<Box<[u8]>>,
 }
 
 impl KeyServer {
@@ -46,6 +51,8 @@ impl KeyServer {
             ledger: Ledger::default(),
             agenda: Agenda::default(),
             closed_version: 0,
+            kept_closed_version: 0,
+            gone: Noted::default(),
         }
     }
 
@@ -129,6 +136,7 @@ impl KeyServer {
         now: Instant,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<Action>, Error> {
+        channel.check()?;
         spec.validate()?;
         if self.channels.contains_key(channel) {
             return Err(Error::invalid(format!("channel {channel} is open already")));
@@ -158,6 +166,7 @@ impl KeyServer {
     /// Unknown channel.
     pub fn close_channel(&mut self, channel: &ChannelId) -> Result<Vec<Action>, Error> {
         let closed = self.channels.remove(channel).ok_or_else(|| unknown(channel))?;
+        closed.record_keys().for_each(|key| self.gone.note(&key));
         for client in closed.members.keys() {
             if let Ok(client) = self.roster.get_mut(client) {
                 client.channels.remove(channel);
@@ -245,7 +254,10 @@ impl KeyServer {
         channel: &ChannelId,
         streams: &[CryptoSession],
     ) -> Result<(), Error> {
-        self.channel_mut(channel)?.heading.set_streams(streams);
+        let open = self.channel_mut(channel)?;
+        if open.heading.set_streams(streams) {
+            open.changed.streams();
+        }
         Ok(())
     }
 

@@ -173,6 +173,7 @@ impl ChannelSpec {
 
     fn validate_broadcasters(&self) -> Result<(), Error> {
         let count = self.broadcasters.len();
+        self.broadcasters.iter().try_for_each(BroadcasterId::check)?;
         if self.broadcasters.iter().collect::<BTreeSet<_>>().len() != count {
             return Err(Error::invalid("a broadcaster is named twice"));
         }

@@ -102,6 +102,6 @@ impl KeyServer {
 
     /// The number of the last membership event taken of each publisher.
     pub fn consumed(&self) -> impl Iterator<Item = (&Publisher, u64)> {
-        self.ledger.iter()
+        self.ledger.0.iter()
     }
 }

@@ -137,7 +137,7 @@ fn documents_in_any_order_and_number_lead_to_the_newest() {
     }
     let last = documents.last().unwrap();
     assert_eq!((broadcaster.followed(), last.in_force), (last.version, msk(4)));
-    let msks: Vec<_> = broadcaster.state().msks.iter().map(|used| used.listed.msk_id).collect();
+    let msks: Vec<_> = broadcaster.msk_ids().collect();
     assert_eq!(msks, [msk(4)]);
 }
 
@@ -167,7 +167,7 @@ fn broadcaster_that_is_taken_out_falls_silent_and_one_that_enters_waits_for_its_
     assert_eq!(world.logged("update"), ["update 00170002 broadcasters"]);
     assert_eq!(world.logged("silent").len(), 1, "b1 was told to erase all");
     assert!(world.broadcaster.mki().is_none());
-    assert!(world.broadcaster.state().msks.is_empty());
+    assert!(world.broadcaster.msk_ids().next().is_none());
     assert!(world.server.document(&world.channel, Some(&"b1".into())).is_none());
     assert_eq!(listed(&world, "b2"), [msk(1), msk(2)]);
     assert_eq!(listed(&world, "b3"), [msk(2)]);
@@ -205,7 +205,7 @@ fn channel_closed_and_opened_again_goes_on_with_higher_versions() {
     let channel = world.channel.clone();
     let spec = world.server.spec(&channel).unwrap().clone();
     world.command(|server, _, _| server.close_channel(&channel));
-    assert!(world.broadcaster.mki().is_none() && world.broadcaster.state().msks.is_empty());
+    assert!(world.broadcaster.mki().is_none() && world.broadcaster.msk_ids().next().is_none());
     assert!(world.log.iter().any(|line| line.starts_with("Closed")), "{:?}", world.log);
     world.restart_server();
     world.command(|server, now, random| server.open_channel(&channel, spec, now, random));

@@ -161,6 +161,6 @@ proptest! {
             prop_assert!(world.client(name).heard.last().is_none_or(|last| *last < first));
         }
         check_identifiers(&world);
-        prop_assert_eq!(world.server.state(world.now).channels[0].retiring.len(), 0);
+        prop_assert_eq!(world.server.document(&channel, None).unwrap().msks.len(), 1);
     }
 }

@@ -158,9 +158,8 @@ fn old_msk_is_destroyed_after_the_grace_period_and_no_earlier() {
     assert!(!world.log.contains(&destroyed));
     world.run(FRAME);
     assert!(world.log.contains(&destroyed));
-    let state = world.server.state(world.now);
-    assert!(state.channels[0].retiring.is_empty());
-    assert_eq!(world.broadcaster.state().msks.len(), 1);
+    assert_eq!(world.server.document(&world.channel, None).unwrap().msks.len(), 1);
+    assert_eq!(world.broadcaster.msk_ids().count(), 1);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Key server and broadcaster against receivers, one module for each thing an operator fears. No
 //! sockets, no clocks: see [`world`].
 
+#[path = "../common/kept.rs"]
+mod kept;
+
 mod broadcaster;
 mod broadcasters;
 mod confirmation;

@@ -4,10 +4,10 @@ use mcast_srtp::{
     broadcast::BroadcastTiming,
     ids::MtkId,
     keys::Interval,
-    keyserver::{Action, KeyServer, Timing, UpdateCause},
+    keyserver::{Action, Timing, UpdateCause},
 };
 
-use crate::world::{World, msk, secs};
+use crate::world::{DOMAIN, KEY_GROUP, World, msk, secs};
 
 fn world_with_ids(high: u16) -> World {
     let mut timing = BroadcastTiming::default();
@@ -41,9 +41,11 @@ fn lifetime_of_the_msk_is_kept() {
 fn last_key_number_is_told_and_the_expelled_gets_nothing_all_the_same() {
     let mut world = World::new(&["c1", "c2"]);
     world.join_all(&["c1", "c2"]);
-    let mut state = world.server.state(world.now);
-    state.key_numbers[0].2 = 0xffff;
-    (world.server, _) = KeyServer::restore(Timing::default(), state, world.now).unwrap();
+    world.keep();
+    // Key number, domain and key group: the last one given.
+    let key = [&[8][..], &DOMAIN.0, &KEY_GROUP.to_be_bytes()].concat();
+    assert_eq!(world.kept.0.insert(key, vec![0xff, 0xff]), Some(vec![0, 1]));
+    world.restore_server(world.wall());
     let (channel, now) = (world.channel.clone(), world.now);
     let random = &mut |out: &mut [u8]| out.fill(1);
     let expelled = world.server.expel(&channel, &["c2".into()], now, random).unwrap();
@@ -58,7 +60,7 @@ fn last_key_number_is_told_and_the_expelled_gets_nothing_all_the_same() {
 fn key_numbers_of_a_closed_channel_stay_used() {
     let mut world = World::new(&["c1"]);
     let (channel, now) = (world.channel.clone(), world.now);
-    let spec = world.server.state(now).channels[0].spec.clone();
+    let spec = world.server.spec(&channel).unwrap().clone();
     world.server.close_channel(&channel).unwrap();
     assert!(world.server.close_channel(&channel).is_err());
     world.server.open_channel(&channel, spec, now, &mut |out| out.fill(1)).unwrap();

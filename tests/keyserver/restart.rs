@@ -1,11 +1,8 @@
 //! Fear: after a crash a counter, a key number or an MTK ID is used twice, or clients lose their keys.
 
-use mcast_srtp::{
-    broadcast::{BroadcastTiming, Broadcaster},
-    ids::Roc,
-};
+use mcast_srtp::ids::Roc;
 
-use crate::world::{Entropy, World, msk, secs};
+use crate::world::{World, msk, secs};
 
 #[test]
 fn restarted_key_server_goes_on_where_it_was_and_disturbs_nobody() {
@@ -51,12 +48,7 @@ fn restarted_broadcaster_takes_a_new_mtk_and_receivers_keep_their_counters() {
     world.join("c1");
     world.run(secs(20));
     let before = *world.broadcaster.mki().unwrap();
-    let state = world.broadcaster.state();
-    let (timing, mut entropy) = (BroadcastTiming::default(), Entropy(77));
-    let random = &mut |out: &mut [u8]| entropy.fill(out);
-    let (broadcaster, actions) = Broadcaster::restore(timing, state, world.now, random).unwrap();
-    world.broadcaster = broadcaster;
-    world.broadcast(actions);
+    world.restart_broadcaster();
     assert_ne!(*world.broadcaster.mki().unwrap(), before);
     assert_eq!(world.broadcaster.streams()[0].roc, Roc(1));
     world.run(secs(2));
@@ -74,7 +66,6 @@ fn broadcaster_does_not_take_an_msk_it_has_destroyed() {
     document.version += 1;
     document.msks.extend(old.msks);
     world.publish(&document);
-    let state = world.broadcaster.state();
-    let held: Vec<_> = state.msks.iter().map(|used| used.listed.msk_id).collect();
+    let held: Vec<_> = world.broadcaster.msk_ids().collect();
     assert_eq!(held, [msk(2)], "MTK IDs under MSK 1 could be used twice");
 }

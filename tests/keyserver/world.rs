@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use mcast_srtp::{
@@ -21,6 +21,8 @@ use mcast_srtp::{
     secret::Secret,
 };
 
+use crate::kept::Kept;
+
 pub(crate) const DOMAIN: KeyDomainId = KeyDomainId([0x00, 0xf1, 0x10]);
 pub(crate) const KEY_GROUP: u16 = 0x0017;
 pub(crate) const TALKER: Ssrc = Ssrc(0xcafe_0001);
@@ -30,6 +32,10 @@ pub(crate) const FRAME: Duration = Duration::from_millis(20);
 
 pub(crate) struct World {
     pub(crate) now: Instant,
+    start: Instant,
+    /// What both have been asked to keep.
+    pub(crate) kept: Kept,
+    pub(crate) kept_of_broadcaster: Kept,
     pub(crate) channel: ChannelId,
     pub(crate) server: KeyServer,
     pub(crate) broadcaster: Broadcaster,
@@ -89,8 +95,12 @@ impl World {
         adjust: impl FnOnce(&mut ChannelSpec),
     ) -> Self {
         let channel = ChannelId::from("group 17");
+        let now = Instant::now();
         let mut world = Self {
-            now: Instant::now(),
+            now,
+            start: now,
+            kept: Kept::default(),
+            kept_of_broadcaster: Kept::default(),
             server: KeyServer::new(Timing::default()),
             broadcaster: Broadcaster::new(&channel, broadcast),
             broadcaster_is_cut_off: false,
@@ -124,6 +134,45 @@ impl World {
         let port = receiver.add_group(&spec).unwrap().sockets[0].1;
         let (heard, loses_msks, loses_answers) = (Vec::new(), false, false);
         self.clients.insert(id, Client { receiver, loses_msks, loses_answers, heard, port });
+    }
+
+    /// The time of day.
+    pub(crate) fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + secs(1_800_000_000) + (self.now - self.start)
+    }
+
+    /// Keeps what has changed; returns how many records were new.
+    pub(crate) fn keep(&mut self) -> usize {
+        let wall = self.wall();
+        self.kept_of_broadcaster.take(self.broadcaster.take_changes());
+        self.kept.take(self.server.take_changes(self.now, wall))
+    }
+
+    /// The key server ends, and another one goes on from what it has kept.
+    pub(crate) fn restart_server(&mut self) {
+        self.keep();
+        self.restore_server(self.wall());
+    }
+
+    /// The same at another time of day.
+    pub(crate) fn restore_server(&mut self, wall: SystemTime) {
+        let (timing, records) = (Timing::default(), self.kept.records());
+        let (server, actions) = KeyServer::restore(timing, records, self.now, wall).unwrap();
+        self.server = server;
+        self.keep();
+        self.carry_out(actions);
+    }
+
+    /// The same of the broadcaster.
+    pub(crate) fn restart_broadcaster(&mut self) {
+        self.keep();
+        let (timing, records) = (BroadcastTiming::default(), self.kept_of_broadcaster.records());
+        let random = &mut |out: &mut [u8]| self.entropy.fill(out);
+        let restored = Broadcaster::restore(&self.channel, timing, records, self.now, random);
+        let (broadcaster, actions) = restored.unwrap();
+        self.broadcaster = broadcaster;
+        self.keep();
+        self.broadcast(actions);
     }
 
     pub(crate) fn client(&mut self, name: &str) -> &mut Client {
@@ -173,14 +222,6 @@ impl World {
         let (channel, name) = (self.channel.clone(), name.into());
         let version = self.server.document(&channel, Some(&name)).unwrap().version;
         self.command(|server, now, _| server.broadcaster_holds(&channel, &name, version, now));
-    }
-
-    /// The server is killed, and started with what it stored.
-    pub(crate) fn restart_server(&mut self) {
-        let state = self.server.state(self.now);
-        let (server, actions) = KeyServer::restore(Timing::default(), state, self.now).unwrap();
-        self.server = server;
-        self.carry_out(actions);
     }
 
     /// One datagram of the group arrives at one client.

@@ -1,0 +1,121 @@
+//! What of a key server must survive a restart (D6), as records.
+//!
+//! | record | changes with | octets of its value |
+//! |---|---|---|
+//! | client: MUK, reach | add, renew, relocate, remove | about 100 |
+//! | counter under the MUK | each message to the client | 4 |
+//! | key number of a key group | each MSK | 2 |
+//! | channel: settings, MSKs, what is due when | settings, windows, updates, switches | about 250 |
+//! | SRTP-ID map of a channel | streams told by the broadcaster | 9 each |
+//! | member: the newest MSK it is known to hold | join, leave, confirmation | 3 |
+//! | expelled client | expulsion, readmission | 0 |
+//! | removed client: fingerprint of its MUK | removal, return | 4 |
+//! | closed channels: version of the last document | close | 8 |
+//! | publisher: the last event consumed | each event | 8 |
+//!
+//! So an update for 10 000 members is one record of the channel and 10 000 of counters; a confirmation is
+//! one of a member. Times are in time of day. Not in the records: deliveries under way, which start over
+//! with new counters, and what broadcasters hold, which they tell again.
+
+mod channel;
+mod restore;
+mod spec;
+
+pub(super) use channel::Changed;
+
+use std::{
+    iter,
+    net::{IpAddr, SocketAddr},
+    time::{Instant, SystemTime},
+};
+
+use super::{
+    KeyServer, Reach,
+    roster::{Client, Roster},
+};
+use crate::{
+    keys::write_key_group,
+    record::{Clock, Record, RecordReader, RecordWriter, Table},
+};
+
+impl KeyServer {
+    /// What has changed since the last call, to be kept before the actions of the calls between are
+    /// carried out: then after a crash no counter, key number or MTK ID is used twice, nobody who
+    /// was expelled is given a key, and nobody is forgotten. `wall` is the time of day at `now`.
+    ///
+    /// The first call gives all there is; before it nothing is noted. Costs the encoding of what has
+    /// changed, a fraction of a microsecond a record, and a look at each channel.
+    pub fn take_changes(&mut self, now: Instant, wall: SystemTime) -> Vec<Record> {
+        let mut records = Vec::new();
+        // First, because a channel that was closed may be open again.
+        let gone = self.gone.take(iter::empty());
+        records.extend(gone.into_iter().map(|key| Record { key, value: None }));
+        self.roster.take_changes(&mut records);
+        for (key_group, last) in self.numbers.0.take_changes() {
+            let key = write_key_group(RecordWriter::key(Table::KeyNumber), &key_group);
+            records.push(Record::new(key, last.map(|last| RecordWriter::default().u16(last))));
+        }
+        let clock = Clock { now, wall };
+        for channel in self.channels.values_mut() {
+            channel.take_changes(&clock, &mut records);
+        }
+        if self.closed_version > self.kept_closed_version {
+            self.kept_closed_version = self.closed_version;
+            let value = RecordWriter::default().u64(self.closed_version);
+            records.push(Record::new(RecordWriter::key(Table::Closed), Some(value)));
+        }
+        for (publisher, last) in self.ledger.0.take_changes() {
+            let value = last.map(|last| RecordWriter::default().u64(last));
+            records.push(Record::new(named(Table::Consumed, publisher.as_str()), value));
+        }
+        records
+    }
+}
+
+impl Roster {
+    fn take_changes(&mut self, records: &mut Vec<Record>) {
+        for id in self.changed.take(self.clients.keys()) {
+            let value = self.get(&id).map(Client::write);
+            records.push(Record::new(named(Table::Client, id.as_str()), value));
+        }
+        for id in self.counted.take(self.clients.keys()) {
+            let counter = self.get(&id).map(Client::last_counter);
+            let value = counter.map(|counter| RecordWriter::default().u32(counter));
+            records.push(Record::new(named(Table::Counter, id.as_str()), value));
+        }
+        for (muk, last) in self.removed.take_changes() {
+            let key = RecordWriter::key(Table::Removed).octets(&muk.0);
+            records.push(Record::new(key, last.map(|last| RecordWriter::default().u32(last))));
+        }
+    }
+}
+
+impl Client {
+    fn write(&self) -> RecordWriter {
+        let out = RecordWriter::default().prefixed(self.muk_id.idi.as_bytes());
+        let out = out.prefixed(self.muk_id.idr.as_bytes()).octets(self.muk.0.expose());
+        match self.reach {
+            Reach::Sdp => out.u8(0),
+            Reach::Udp(address) => match address.ip() {
+                IpAddr::V4(ip) => out.u8(4).octets(&ip.octets()),
+                IpAddr::V6(ip) => out.u8(6).octets(&ip.octets()),
+            }
+            .u16(address.port()),
+        }
+    }
+}
+
+fn read_reach(value: &mut RecordReader<'_>) -> Option<Reach> {
+    let ip = match value.u8()? {
+        0 => return Some(Reach::Sdp),
+        4 => IpAddr::from(value.array::<4>()?),
+        6 => IpAddr::from(value.array::<16>()?),
+        _ => return None,
+    };
+    Some(Reach::Udp(SocketAddr::new(ip, value.u16()?)))
+}
+
+/// The key of a record of something that has a name.
+fn named(table: Table, name: &str) -> RecordWriter {
+    RecordWriter::key(table).octets(name.as_bytes())
+}

@@ -1,0 +1,278 @@
+//! A key server that goes on from its records, and what they may not say.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use super::{
+    channel::{Changed, Head},
+    read_reach,
+};
+use crate::{
+    broadcast::ChannelId,
+    error::Error,
+    ids::{KeyDomainId, MskId},
+    keys::{CryptoSession, Muk, MukId, read_key_group, read_sessions},
+    keyserver::{
+        Action, ClientId, Fingerprint, KeyServer, Publisher, Reach, Timing,
+        delivery::Member,
+        issue::{Desk, Heading},
+        rekey::Channel,
+    },
+    record::{Clock, Noted, NotedMap, RecordReader, Table, unreadable},
+    secret::Secret,
+};
+
+/// What all records say, by what they are about.
+#[derive(Default)]
+struct Kept {
+    clients: BTreeMap<ClientId, (MukId, Muk, Reach)>,
+    counters: BTreeMap<ClientId, u32>,
+    removed: BTreeMap<Fingerprint, u32>,
+    key_numbers: BTreeMap<(KeyDomainId, u16), u16>,
+    channels: BTreeMap<ChannelId, Head>,
+    streams: BTreeMap<ChannelId, Vec<CryptoSession>>,
+    members: BTreeMap<ChannelId, BTreeMap<ClientId, Option<u16>>>,
+    expelled: BTreeMap<ChannelId, BTreeSet<ClientId>>,
+    closed_version: u64,
+    consumed: BTreeMap<Publisher, u64>,
+}
+
+impl KeyServer {
+    /// A key server that goes on from what [`KeyServer::take_changes`] has given, and what it has to
+    /// do first: broadcasters are told again what is in force, and unconfirmed MSKs go out again.
+    /// Changes are noted from now on; those of this call are to be kept before its actions are
+    /// carried out. Without records it begins. `wall` is the time of day at `now`; if it has
+    /// been set back meanwhile, nothing is due later than the settings of its channel allow.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a record that cannot be read, or that contradicts another; the text says
+    /// how.
+    pub fn restore<'a>(
+        timing: Timing,
+        records: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Result<(Self, Vec<Action>), Error> {
+        let clock = Clock { now, wall };
+        let mut kept = Kept::default();
+        for (key, value) in records {
+            kept.read(key, value, &clock).ok_or_else(|| unreadable(key))?;
+        }
+        kept.check()
+            .map_err(|text| Error::invalid(format!("the kept state contradicts itself: {text}")))?;
+        kept.into_server(timing, now)
+    }
+}
+
+impl Kept {
+    fn read(&mut self, key: &[u8], value: &[u8], clock: &Clock) -> Option<()> {
+        let (table, key) = Table::split(key)?;
+        let (mut key, mut value) = (RecordReader::new(key), RecordReader::new(value));
+        match table {
+            Table::Client => {
+                let muk_id = MukId { idi: value.text()?.into(), idr: value.text()?.into() };
+                let muk = Muk(Secret::new(value.array()?));
+                let client = (muk_id, muk, read_reach(&mut value)?);
+                self.clients.insert(key.last_text()?.into(), client);
+            }
+            Table::Counter => {
+                self.counters.insert(key.last_text()?.into(), value.u32()?);
+            }
+            Table::Removed => {
+                self.removed.insert(Fingerprint(key.array()?), value.u32()?);
+            }
+            Table::KeyNumber => {
+                self.key_numbers.insert(read_key_group(&mut key)?, value.u16()?);
+            }
+            Table::Channel => {
+                let head = Head::read(value.rest(), clock)?;
+                value = RecordReader::new(&[]);
+                self.channels.insert(key.last_text()?.into(), head);
+            }
+            Table::ChannelStreams => {
+                self.streams.insert(key.last_text()?.into(), read_sessions(&mut value)?);
+            }
+            Table::Member => {
+                let members = self.members.entry(key.text()?.into()).or_default();
+                members.insert(key.last_text()?.into(), value.option(RecordReader::u16)?);
+            }
+            Table::Expelled => {
+                let expelled = self.expelled.entry(key.text()?.into()).or_default();
+                expelled.insert(key.last_text()?.into());
+            }
+            Table::Closed => self.closed_version = value.u64()?,
+            Table::Consumed => {
+                self.consumed.insert(key.last_text()?.into(), value.u64()?);
+            }
+            _ => return None,
+        }
+        key.finish().and(value.finish())
+    }
+
+    /// Says how records contradict each other, if they do.
+    fn check(&self) -> Result<(), String> {
+        // Without its counter a MUK might protect two messages under one.
+        if let Some(client) = self.clients.keys().find(|id| !self.counters.contains_key(*id)) {
+            return Err(format!("client {client} has no counter"));
+        }
+        if let Some(client) = self.counters.keys().find(|id| !self.clients.contains_key(*id)) {
+            return Err(format!("there is a counter of client {client}, but no MUK"));
+        }
+        let mut owners = BTreeMap::new();
+        for (id, head) in &self.channels {
+            self.check_msks(id, head)?;
+            let key_group = (head.spec.domain, head.spec.key_group);
+            if let Some(other) = owners.insert(key_group, id) {
+                let group = key_group.1;
+                return Err(format!("key group {group:04x} belongs to channels {other} and {id}"));
+            }
+        }
+        let known = |id: &ChannelId| match self.channels.get(id) {
+            Some(head) => Ok(head),
+            None => Err(format!("something is kept of channel {id}, which is not open")),
+        };
+        for id in self.streams.keys() {
+            known(id)?;
+        }
+        for (id, expelled) in &self.expelled {
+            known(id)?;
+            let member = |client: &&ClientId| {
+                self.members.get(id).is_some_and(|members| members.contains_key(*client))
+            };
+            if let Some(client) = expelled.iter().find(member) {
+                return Err(format!("client {client} is a member of {id} and expelled from it"));
+            }
+        }
+        for (id, members) in &self.members {
+            let head = known(id)?;
+            let newest = head.msk_ids().map(|msk| msk.number).max().unwrap_or(0);
+            for (client, confirmed) in members {
+                if !self.clients.contains_key(client) {
+                    return Err(format!("client {client}, a member of {id}, is not on the roster"));
+                }
+                if confirmed.is_some_and(|confirmed| confirmed > newest) {
+                    return Err(format!(
+                        "client {client} has confirmed an MSK that channel {id} does not have yet"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_msks(&self, id: &ChannelId, head: &Head) -> Result<(), String> {
+        head.spec.validate().map_err(|error| format!("channel {id}: {error}"))?;
+        let key_group = (head.spec.domain, head.spec.key_group);
+        let last = self.key_numbers.get(&key_group).copied().unwrap_or(0);
+        for MskId { group, number } in head.msk_ids() {
+            if group != head.spec.key_group || number == 0 {
+                return Err(format!("channel {id} has an MSK of key group {group:04x}"));
+            }
+            if number > last {
+                return Err(format!(
+                    "channel {id} has MSK number {number}, but the last one given was {last}"
+                ));
+            }
+        }
+        let mut order: Vec<_> = head.retiring.iter().map(|old| old.issued.id.number).collect();
+        order.push(head.current.id.number);
+        order.extend(head.update.iter().map(|update| update.next.id.number));
+        if !order.is_sorted_by(|older, newer| older < newer) {
+            return Err(format!("the MSKs of channel {id} are out of order: {order:?}"));
+        }
+        Ok(())
+    }
+
+    fn into_server(
+        mut self,
+        timing: Timing,
+        now: Instant,
+    ) -> Result<(KeyServer, Vec<Action>), Error> {
+        let mut server = KeyServer::new(timing);
+        server.closed_version = self.closed_version;
+        server.kept_closed_version = self.closed_version;
+        server.gone = Noted::nothing();
+        server.numbers.0 = NotedMap::restored(self.key_numbers);
+        server.ledger.0 = NotedMap::restored(self.consumed);
+        for (id, (muk_id, muk, reach)) in self.clients {
+            let last_counter = self.counters.remove(&id).unwrap_or(u32::MAX);
+            server.roster.add(&id, muk_id, Arc::new(muk), reach, last_counter)?;
+        }
+        server.roster.removed = NotedMap::restored(self.removed);
+        (server.roster.changed, server.roster.counted) = (Noted::nothing(), Noted::nothing());
+        let mut actions = Vec::new();
+        for (id, head) in self.channels {
+            let members = self.members.remove(&id).unwrap_or_default();
+            for client in members.keys() {
+                server.roster.get_mut(client)?.channels.insert(id.clone());
+            }
+            let streams = self.streams.remove(&id).unwrap_or_default();
+            let expelled = self.expelled.remove(&id).unwrap_or_default();
+            let mut desk = Desk::new(&mut server.roster, &mut server.agenda, &server.timing, now);
+            let mut channel = Channel::restore(&id, head, &streams, expelled);
+            channel.go_on(members, &mut desk);
+            actions.append(&mut desk.actions);
+            server.channels.insert(id, channel);
+        }
+        Ok((server, actions))
+    }
+}
+
+impl Channel {
+    fn restore(
+        id: &ChannelId,
+        head: Head,
+        streams: &[CryptoSession],
+        expelled: BTreeSet<ClientId>,
+    ) -> Self {
+        let mut heading = Heading::new(id.clone(), head.spec.domain, head.spec.profile);
+        heading.set_streams(streams);
+        Self {
+            heading,
+            spec: head.spec,
+            members: BTreeMap::new(),
+            expelled,
+            current: Arc::new(head.current),
+            expires: head.expires,
+            update: head.update,
+            leave_due: head.leave_due,
+            expulsion_due: head.expulsion_due,
+            retiring: head.retiring,
+            version: head.version,
+            held: BTreeMap::new(),
+            changed: Changed::nothing(),
+        }
+    }
+
+    /// Tells the broadcasters, and takes the members back in.
+    fn go_on(&mut self, members: BTreeMap<ClientId, Option<u16>>, desk: &mut Desk<'_>) {
+        self.publish_again(desk);
+        self.enter_due_times(desk);
+        let group = self.current.id.group;
+        let confirmed = |number: Option<u16>| number.map(|number| MskId { group, number });
+        let holding = |(client, number): (&ClientId, &Option<u16>)| {
+            (client.clone(), Member::holding(confirmed(*number)))
+        };
+        self.members = members.iter().map(holding).collect();
+        for (client, number) in members {
+            self.resume(&client, confirmed(number), desk);
+        }
+        self.switch_if_ready(desk);
+    }
+
+    /// Sends a member what it has not confirmed.
+    fn resume(&mut self, client: &ClientId, confirmed: Option<MskId>, desk: &mut Desk<'_>) {
+        let coming = self.update.as_ref().map(|update| update.next.id);
+        if confirmed.is_some() && confirmed == coming {
+            return;
+        }
+        if confirmed == Some(self.current.id) {
+            self.enter(client, Member::holding(confirmed), desk);
+        } else {
+            self.join(client, desk);
+        }
+    }
+}
