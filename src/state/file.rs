@@ -20,6 +20,8 @@ pub(super) struct StateFile {
     folder: PathBuf,
     current: Option<File>,
     next: Option<File>,
+    /// Whose the contents were that have been read.
+    user: Option<u32>,
     /// Held until the end.
     _lock: File,
 }
@@ -55,7 +57,15 @@ impl StateFile {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(Self { next_path: beside(".new"), path, folder, current: None, next: None, _lock: lock })
+        Ok(Self {
+            next_path: beside(".new"),
+            path,
+            folder,
+            current: None,
+            next: None,
+            user: None,
+            _lock: lock,
+        })
     }
 }
 
@@ -91,6 +101,7 @@ impl Medium for StateFile {
         // Read in one go: a vector that grows leaves copies.
         let mut octets = Zeroizing::new(vec![0; len]);
         File::open(&self.path)?.read_exact(&mut octets)?;
+        self.user = Some(about.uid());
         Ok(Some(octets))
     }
 
@@ -100,8 +111,14 @@ impl Medium for StateFile {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        self.next = Some(private().append(true).create_new(true).open(&self.next_path)?);
-        Ok(())
+        let next = private().append(true).create_new(true).open(&self.next_path)?;
+        // A new file is its process's, whatever the system calls its user.
+        let checked = check_user(self.user, next.metadata()?.uid());
+        if checked.is_err() {
+            fs::remove_file(&self.next_path)?;
+        }
+        self.next = checked.is_ok().then_some(next);
+        checked
     }
 
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
@@ -115,7 +132,7 @@ impl Medium for StateFile {
 
     fn adopt(&mut self) -> io::Result<()> {
         fs::rename(&self.next_path, &self.path)?;
-        self.current = self.next.take();
+        (self.current, self.user) = (self.next.take(), None);
         File::open(&self.folder)?.sync_all()
     }
 }
@@ -132,11 +149,24 @@ impl StateFile {
     }
 }
 
+/// Whoever owns a file can make others able to write it.
+fn check_user(file: Option<u32>, process: u32) -> io::Result<()> {
+    match file.filter(|file| *file != process) {
+        None => Ok(()),
+        Some(file) => {
+            let told = format!(
+                "it belongs to user {file}, not to user {process}, who runs this; if you trust it, chown it"
+            );
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, told))
+        }
+    }
+}
+
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
     options
 }
 
-/// A longer file is no state of a receiver.
+/// A longer file is no state.
 const MAX_LEN: usize = 1 << 30;

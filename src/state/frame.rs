@@ -81,7 +81,8 @@ pub(super) fn read(
         return Found::Damaged;
     };
     if seal.check_of_len(number, len) != check {
-        return if *head == [0; HEAD_LEN] { Found::Torn } else { Found::Damaged };
+        let cut_short = *head == [0; HEAD_LEN] && !frame_follows(seal, number, rest);
+        return if cut_short { Found::Torn } else { Found::Damaged };
     }
     let available = rest.len();
     let Some(body) = rest.get_mut(..len as usize) else { return Found::Torn };
@@ -93,6 +94,32 @@ pub(super) fn read(
         Some(()) => Found::Frame(begin + HEAD_LEN + body.len()),
         None => Found::Damaged,
     }
+}
+
+/// Whether one of the frames after this number lies behind a head of zeros: then no crash has cut the
+/// file short, because nothing is written behind a frame before it is synced.
+///
+/// Takes time, but only after a crash that lost the sector of a head.
+fn frame_follows(seal: &Seal, number: u64, behind: &[u8]) -> bool {
+    let zeros = behind.iter().take_while(|octet| **octet == 0).count();
+    // Heads that may be lost among these zeros, beside the first.
+    let lost = (zeros / HEAD_LEN) as u64;
+    let windows = behind.windows(HEAD_LEN).enumerate().skip(zeros.saturating_sub(HEAD_LEN));
+    windows.filter(|(_, head)| head.iter().any(|octet| *octet != 0)).any(|(place, head)| {
+        let mut fields = RecordReader::new(head);
+        let (Some(len), Some(check), Some(tag)) = (fields.u32(), fields.array(), fields.array())
+        else {
+            return false;
+        };
+        let begin = place + HEAD_LEN;
+        let Some(body) = behind.get(begin..begin.saturating_add(len as usize)) else {
+            return false;
+        };
+        (number + 1..=number + 1 + lost).any(|later| {
+            seal.check_of_len(later, len) == check
+                && seal.open(later, &mut Zeroizing::new(body.to_vec()), tag)
+        })
+    })
 }
 
 fn take(body: &[u8], records: &mut Records) -> Option<()> {

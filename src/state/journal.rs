@@ -5,11 +5,13 @@ use std::io;
 use tracing::warn;
 
 use super::{
+    StateOptions,
+    file::StateFile,
     frame::{self, Found, Records},
     medium::Medium,
-    seal::{Owner, Seal},
+    seal::{Owner, Seal, SealingKeys},
 };
-use crate::{error::Error, record::Record, secret::Secret};
+use crate::{error::Error, record::Record};
 
 /// Fills the salt of a file.
 pub(super) type Random = fn(&mut [u8]) -> io::Result<()>;
@@ -18,7 +20,7 @@ pub(super) type Random = fn(&mut [u8]) -> io::Result<()>;
 pub(super) struct Journal {
     medium: Box<dyn Medium + Send>,
     owner: Owner,
-    key: Option<Secret<32>>,
+    keys: SealingKeys,
     random: Random,
     records: Records,
     /// What the file is written under; `None`: it has to be begun anew.
@@ -35,6 +37,15 @@ struct Current {
 }
 
 impl Journal {
+    /// The journal in the file that the options name.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; or another process has the file.
+    pub(super) fn of(options: StateOptions, owner: Owner) -> Result<Self, Error> {
+        let file = StateFile::take(&options.path)?;
+        Self::open(Box::new(file), owner, options.keys, |out| Ok(getrandom::fill(out)?))
+    }
+
     /// Reads what is there and begins another file with a snapshot of it: so a file is written by one
     /// process only, and what cannot be written is noticed at start.
     ///
@@ -44,17 +55,17 @@ impl Journal {
     pub(super) fn open(
         mut medium: Box<dyn Medium + Send>,
         owner: Owner,
-        key: Option<Secret<32>>,
+        keys: SealingKeys,
         random: Random,
     ) -> Result<Self, Error> {
         let name = medium.name();
         let contents = medium.read().map_err(|error| Error::io(&*name, error))?;
         let records = match contents {
-            Some(mut octets) => read(&mut octets, owner, key.as_ref(), &name)
+            Some(mut octets) => read(&mut octets, owner, &keys, &name)
                 .map_err(|text| Error::invalid(format!("{name}: {text}")))?,
             None => Records::new(),
         };
-        let mut journal = Self { medium, owner, key, random, records, current: None };
+        let mut journal = Self { medium, owner, keys, random, records, current: None };
         journal.write(&[])?;
         Ok(journal)
     }
@@ -128,7 +139,7 @@ impl Journal {
     fn begin(&mut self) -> io::Result<Current> {
         let mut salt = [0; 32];
         (self.random)(&mut salt)?;
-        let seal = Seal::begin(self.owner, self.key.as_ref(), salt);
+        let seal = Seal::begin(self.owner, self.keys.key.as_ref(), salt);
         let all = self.records.iter().map(|(key, value)| (&**key, Some(value)));
         let frame = frame::write(&seal, 0, Seal::LEN as u64, all);
         let frame = frame.ok_or(io::ErrorKind::FileTooLarge)?;
@@ -143,13 +154,8 @@ impl Journal {
 }
 
 /// The records of a file.
-fn read(
-    file: &mut [u8],
-    owner: Owner,
-    key: Option<&Secret<32>>,
-    name: &str,
-) -> Result<Records, String> {
-    let (seal, _) = Seal::read(file, owner, key).map_err(|bad| bad.text())?;
+fn read(file: &mut [u8], owner: Owner, keys: &SealingKeys, name: &str) -> Result<Records, String> {
+    let seal = Seal::read_with(file, owner, keys).map_err(|bad| bad.text())?;
     let (mut records, mut at) = (Records::new(), Seal::LEN);
     for number in 0.. {
         match frame::read(&seal, number, file, at, &mut records) {

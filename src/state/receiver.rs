@@ -2,14 +2,8 @@
 
 use std::fmt;
 
-use super::{
-    StateOptions,
-    file::StateFile,
-    journal::{Journal, Random},
-    medium::Medium,
-    seal::Owner,
-};
-use crate::{error::Error, keys::KeyPlane, secret::Secret};
+use super::{StateOptions, journal::Journal, seal::Owner};
+use crate::{error::Error, keys::KeyPlane};
 
 /// What a receiver keeps over restarts. [`Gateway`](crate::Gateway) has one if it is told to; a program
 /// that drives a [`Receiver`](crate::rx::Receiver) itself commits before each
@@ -23,16 +17,12 @@ impl ReceiverState {
     /// [`Error::Invalid`] if the file is used by another process, is none of this kind, is damaged, or
     /// does not go with the key; it is as it was then. [`Error::Io`] if the system refuses.
     pub fn open(options: StateOptions) -> Result<Self, Error> {
-        let file = StateFile::take(&options.path)?;
-        Self::on(Box::new(file), options.key, |out| Ok(getrandom::fill(out)?))
+        Journal::of(options, Owner::Receiver).map(Self)
     }
 
-    pub(super) fn on(
-        medium: Box<dyn Medium + Send>,
-        key: Option<Secret<32>>,
-        random: Random,
-    ) -> Result<Self, Error> {
-        Journal::open(medium, Owner::Receiver, key, random).map(Self)
+    #[cfg(test)]
+    pub(super) fn on(journal: Journal) -> Self {
+        Self(journal)
     }
 
     /// Gives a plane that has nothing yet what it had before.

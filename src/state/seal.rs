@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 8 | `mcststat` |
 //! | 2 | version of the format, 1 |
-//! | 1 | whose state: 1 a receiver's |
+//! | 1 | whose state: 1 a receiver's, 2 a key server's, 3 that of broadcasters |
 //! | 1 | 1 if sealed, else 0 |
 //! | 32 | random, other for each file that is begun |
 //! | 16 | check: the tag of a frame of no octets with the number 2^64 - 1 |
@@ -31,6 +31,27 @@ use crate::secret::Secret;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Owner {
     Receiver = 1,
+    KeyServer = 2,
+    Broadcaster = 3,
+}
+
+impl Owner {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Receiver => "a receiver",
+            Self::KeyServer => "a key server",
+            Self::Broadcaster => "a broadcaster",
+        }
+    }
+}
+
+/// The keys of a file.
+#[derive(Debug, Default)]
+pub(super) struct SealingKeys {
+    /// Under which files are begun; `None`: they are not sealed.
+    pub(super) key: Option<Secret<32>>,
+    /// Under which the file that is there may have been sealed before.
+    pub(super) former: Option<Secret<32>>,
 }
 
 /// What protects the frames of one file.
@@ -44,7 +65,7 @@ pub(super) struct Seal {
 pub(super) enum BadHead {
     NoStateFile,
     Version(u16),
-    OtherOwner,
+    OtherOwner(Owner),
     NotSealed,
     KeyNeeded,
     WrongKey,
@@ -61,7 +82,7 @@ impl BadHead {
                     "has version {version} of the format, this program reads {VERSION}"
                 );
             }
-            Self::OtherOwner => "is not the state of a receiver",
+            Self::OtherOwner(owner) => return format!("is not the state of {}", owner.name()),
             Self::NotSealed => {
                 "is not sealed, but a key was given: leave the key out, or begin another file"
             }
@@ -104,7 +125,7 @@ impl Seal {
             return Err(BadHead::Version(version));
         }
         if of != owner as u8 {
-            return Err(BadHead::OtherOwner);
+            return Err(BadHead::OtherOwner(owner));
         }
         match (sealed, key) {
             (0, None) | (1, Some(_)) => {}
@@ -121,6 +142,24 @@ impl Seal {
             return Err(if key.is_some() { BadHead::WrongKey } else { BadHead::Damaged });
         }
         Ok((seal, frames))
+    }
+
+    /// The same, under the key or else the one before it.
+    pub(super) fn read_with(
+        octets: &[u8],
+        owner: Owner,
+        keys: &SealingKeys,
+    ) -> Result<Self, BadHead> {
+        let refused = match Self::read(octets, owner, keys.key.as_ref()) {
+            Ok((seal, _)) => return Ok(seal),
+            Err(refused) => refused,
+        };
+        match (refused, &keys.former) {
+            (BadHead::WrongKey | BadHead::KeyNeeded, Some(former)) => {
+                Self::read(octets, owner, Some(former)).map(|(seal, _)| seal)
+            }
+            _ => Err(refused),
+        }
     }
 
     fn of(head: [u8; Self::HEAD_LEN], key: Option<&Secret<32>>) -> Self {
@@ -232,7 +271,7 @@ mod tests {
         };
         assert_eq!(changed(0), Err(BadHead::NoStateFile));
         assert_eq!(changed(9), Err(BadHead::Version(5)));
-        assert_eq!(changed(10), Err(BadHead::OtherOwner));
+        assert_eq!(changed(10), Err(BadHead::OtherOwner(Owner::Receiver)));
         assert!((11..Seal::LEN).all(|place| changed(place) == Err(BadHead::Damaged)));
         assert!((8..Seal::LEN).all(|len| read(&open[..len], None) == Err(BadHead::Damaged)));
     }

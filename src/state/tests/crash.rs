@@ -12,7 +12,7 @@ use crate::{
     },
     secret::{Secret, SecretBytes},
     srtp::Profile,
-    state::ReceiverState,
+    state::{ReceiverState, seal::Owner},
 };
 
 const DOMAIN: KeyDomainId = KeyDomainId([0x00, 0xf1, 0x10]);
@@ -121,8 +121,7 @@ struct Client {
 impl Client {
     fn start(disk: &Disk, sealed: bool) -> Result<Self, Error> {
         let key = sealed.then(|| Secret::new([0x5a; 32]));
-        let random = |out: &mut [u8]| Ok(getrandom::fill(out)?);
-        let state = ReceiverState::on(Box::new(disk.clone()), key, random)?;
+        let state = ReceiverState::on(disk.journal(Owner::Receiver, key)?);
         let mut plane = KeyPlane::new(PlaneLimits::default());
         state.restore(&mut plane)?;
         plane.insert_muk(muk_id(), muk())?;

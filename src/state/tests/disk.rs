@@ -7,7 +7,15 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::state::medium::Medium;
+use crate::{
+    Error,
+    secret::Secret,
+    state::{
+        journal::Journal,
+        medium::Medium,
+        seal::{Owner, SealingKeys},
+    },
+};
 
 /// What becomes of octets that were written and not synced when the power is cut.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +55,13 @@ impl Disk {
     pub(super) fn with(octets: Option<Vec<u8>>) -> Self {
         let current = octets.map(|octets| Written { synced: octets.len(), octets });
         Self(Arc::new(Mutex::new(Contents { current, ..Contents::default() })))
+    }
+
+    /// A journal on it, as a process opens it that starts.
+    pub(super) fn journal(&self, owner: Owner, key: Option<Secret<32>>) -> Result<Journal, Error> {
+        let keys = SealingKeys { key, former: None };
+        let random = |out: &mut [u8]| Ok(getrandom::fill(out)?);
+        Journal::open(Box::new(self.clone()), owner, keys, random)
     }
 
     /// What the next process finds.
