@@ -25,18 +25,24 @@ impl MskMessage {
                 self.client
             )));
         }
-        //= RFC 4567 §3.1: a media-level attribute would replace the one of the session
-        //= RFC 4567 §4.1.4: the protocol identifiers under the MAC are those of the SDP: one `mikey`
-        if template.lines().any(|line| line.starts_with("a=key-mgmt:")) {
-            return Err(Error::invalid("the SDP template has an a=key-mgmt line; leave it out"));
-        }
-        let media = media_start(template).ok_or_else(|| {
-            Error::invalid("the SDP template has no m= line, so there is nothing to protect")
-        })?;
+        let media = check_template(template)?;
         let (session, media) = template.split_at(media);
         let line_end = if template.contains("\r\n") { "\r\n" } else { "\n" };
         Ok(format!("{session}{}{line_end}{media}", self.key_mgmt_line()))
     }
+}
+
+/// Checks that a message may stand in this template, before its first `m=` line, which begins at the
+/// octet returned.
+pub(super) fn check_template(template: &str) -> Result<usize, Error> {
+    //= RFC 4567 §3.1: a media-level attribute would replace the one of the session
+    //= RFC 4567 §4.1.4: the protocol identifiers under the MAC are those of the SDP: one `mikey`
+    if template.lines().any(|line| line.starts_with("a=key-mgmt:")) {
+        return Err(Error::invalid("the SDP template has an a=key-mgmt line; leave it out"));
+    }
+    media_start(template).ok_or_else(|| {
+        Error::invalid("the SDP template has no m= line, so there is nothing to protect")
+    })
 }
 
 /// Where the first `m=` line begins.

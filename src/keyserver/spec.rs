@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use super::sdp::check_template;
 use crate::{
     broadcast::{BroadcasterId, check_profile},
     error::Error,
@@ -139,6 +140,9 @@ impl ChannelSpec {
                 "the MTK IDs of an MSK need an upper end above the lower one, which is not used",
             ));
         }
+        if let Some(template) = &self.sdp {
+            check_template(template)?;
+        }
         self.validate_times()?;
         self.validate_broadcasters()
     }
@@ -228,6 +232,7 @@ mod tests {
         assert!(refusal(|spec| spec.expulsion_window = forever).contains("for expulsions"));
         assert!(refusal(|spec| spec.confirm_within = forever).contains("deadline"));
         assert!(refusal(|spec| spec.grace = forever).contains("grace"));
+        assert!(refusal(|spec| spec.sdp = Some("v=0\ns=-\n".into())).contains("no m= line"));
         assert!(refusal(|spec| spec.msk_lifetime = Some(forever)).contains("ten years"));
         assert!(refusal(|spec| spec.mtk_period = Some(Duration::ZERO)).contains("MTK period"));
         assert!(refusal(|spec| spec.broadcasters = vec!["a".into(), "a".into()]).contains("twice"));

@@ -8,6 +8,7 @@ use super::{
     event::EventKind,
     request::{Refused, RefusedKind, Reply, Request},
     socket::MskSocket,
+    watch::Watch,
 };
 use crate::{
     broadcast::{BroadcasterId, ChannelId},
@@ -24,6 +25,7 @@ pub(super) struct Desk<'a> {
     pub(super) server: &'a mut KeyServer,
     pub(super) socket: Option<&'a MskSocket>,
     pub(super) effects: &'a mut Effects,
+    pub(super) watch: &'a mut Watch,
     pub(super) now: Instant,
     pub(super) wall: SystemTime,
 }
@@ -262,7 +264,6 @@ impl Desk<'_> {
             // Answered before, or an offer that a newer one has replaced: nothing to do.
             Err(Reject::KeyReplayed) => Ok(Reply::changed(false)),
             Err(reject) => {
-                self.effects.verification_refused(reject, None);
                 let text = format!("the answer of client {client} does not verify: {reject}");
                 Err(Refused::new(RefusedKind::Invalid, text))
             }
@@ -276,6 +277,7 @@ impl Desk<'_> {
         version: u64,
     ) -> Result<Reply, Refused> {
         let held = self.named(channel, &broadcaster)?;
+        self.watch.hear(channel, &broadcaster, self.now, self.effects);
         // Version 0 is none: a sign of life.
         if version <= held.unwrap_or(0) {
             return Ok(Reply::changed(false));
@@ -294,8 +296,13 @@ impl Desk<'_> {
         left: Option<(MskId, u16)>,
     ) -> Result<Reply, Refused> {
         match &broadcaster {
-            Some(broadcaster) => drop(self.named(&channel, broadcaster)?),
-            None => drop(self.open(&channel)?),
+            Some(broadcaster) => {
+                self.named(&channel, broadcaster)?;
+                self.watch.hear(&channel, broadcaster, self.now, self.effects);
+            }
+            None => {
+                self.open(&channel)?;
+            }
         }
         self.server.set_streams(&channel, streams).map_err(invalid)?;
         let Some((msk_id, left)) = left else { return Ok(Reply::changed(false)) };
@@ -379,7 +386,7 @@ impl Desk<'_> {
         self.effects.act(actions, self.now, self.wall);
     }
 
-    fn tell(&mut self, channel: Option<&ChannelId>, kind: EventKind) {
+    pub(super) fn tell(&mut self, channel: Option<&ChannelId>, kind: EventKind) {
         self.effects.tell(channel, kind);
     }
 }

@@ -29,7 +29,7 @@ pub trait MembershipBus: Send + fmt::Debug {
 
     /// Up to `limit` events of a publisher behind the one numbered `after`, in their order; none if
     /// there are none yet. What was not acknowledged must be given again. Events that come twice do
-    /// no harm; in front of a gap nothing is taken, and it is asked for again.
+    /// no harm; behind a gap nothing is taken, and what is missing is asked for again.
     ///
     /// # Errors
     /// The bus does not answer; it is asked again later.
@@ -44,15 +44,15 @@ pub trait MembershipBus: Send + fmt::Debug {
     /// this PF: it need not be given again.
     ///
     /// # Errors
-    /// The bus does not answer; the next acknowledgement includes this one.
+    /// The bus does not answer; it is told again later.
     fn acknowledge(&mut self, publisher: &Publisher, sequence: u64) -> Result<(), Error>;
 
     /// Publishes that something happened to a client of this PF; returns the number of the event,
     /// which is durable then.
     ///
     /// # Errors
-    /// The bus does not take it at the moment: the request that it stands for is refused, and asked
-    /// again.
+    /// The bus does not take it at the moment: the request that it stands for is refused, and may be
+    /// asked again.
     fn publish(
         &mut self,
         channel: &ChannelId,

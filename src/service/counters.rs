@@ -14,10 +14,9 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
         pub struct KeyServiceCounters {
             $($(#[doc = $doc])+ pub $name: u64,)+
-            /// Requests refused, by [`RefusedKind`].
+            /// Requests refused, in the order of [`RefusedKind::ALL`].
             pub refused: [u64; RefusedKind::ALL.len()],
             /// Verification messages refused, and why.
-            #[serde(skip)]
             pub verifications_refused: RejectStats,
         }
 
@@ -80,8 +79,12 @@ counters! {
     documents_published,
     /// Events told.
     events,
-    /// Events taken off the membership bus that changed something.
+    /// Events taken off the membership bus and applied.
     bus_events,
+    /// Events taken off the membership bus whose change could not be made.
+    bus_events_failed,
+    /// Events published on the membership bus.
+    bus_published,
     /// Events of the membership bus that had been taken before.
     bus_repeated,
     /// Gaps seen on the membership bus.

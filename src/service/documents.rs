@@ -1,7 +1,7 @@
 //! The newest document of each channel, for broadcasters that pull or are pushed to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,11 +15,16 @@ pub(super) struct Documents(Mutex<Published>);
 #[derive(Default)]
 struct Published {
     /// By channel and broadcaster; without a broadcaster, the undivided document.
-    newest: BTreeMap<(ChannelId, Option<BroadcasterId>), Arc<ChannelDocument>>,
+    newest: BTreeMap<Place, Arc<ChannelDocument>>,
+    /// Whose last document tells to erase everything, in the order of their ends.
+    ended: VecDeque<Place>,
     waits: BTreeMap<u64, Wait>,
     next_wait: u64,
     limit: usize,
 }
+
+/// Channel and broadcaster.
+type Place = (ChannelId, Option<BroadcasterId>);
 
 struct Wait {
     channel: ChannelId,
@@ -51,6 +56,9 @@ impl Documents {
         let newer = |held: &Arc<ChannelDocument>| held.version >= document.version;
         if published.newest.get(&key).is_some_and(newer) {
             return Vec::new();
+        }
+        if document.msks.is_empty() {
+            published.end(key.clone());
         }
         published.newest.insert(key, Arc::clone(&document));
         let over = published.waits.extract_if(.., |_, wait| wait.is_for(&document));
@@ -93,6 +101,20 @@ impl Documents {
     }
 }
 
+impl Published {
+    /// Remembers an end, and forgets the first one where there are too many.
+    fn end(&mut self, place: Place) {
+        self.ended.retain(|other| *other != place);
+        self.ended.push_back(place);
+        if self.ended.len() > MAX_ENDED
+            && let Some(first) = self.ended.pop_front()
+            && self.newest.get(&first).is_some_and(|last| last.msks.is_empty())
+        {
+            self.newest.remove(&first);
+        }
+    }
+}
+
 impl Wait {
     fn is_for(&self, document: &ChannelDocument) -> bool {
         self.channel == document.channel
@@ -120,5 +142,81 @@ impl Drop for DocumentWait {
             // What the callback owns is dropped without the lock.
             drop(wait);
         }
+    }
+}
+
+/// Ended channels whose last document is kept for broadcasters that come late.
+const MAX_ENDED: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::{KeyDomainId, MskId},
+        srtp::Profile,
+    };
+
+    fn document(channel: &str, version: u64) -> ChannelDocument {
+        ChannelDocument {
+            channel: channel.into(),
+            broadcaster: None,
+            version,
+            domain: KeyDomainId::default(),
+            profile: Profile::default(),
+            mtk_period: None,
+            msks: Vec::new(),
+            in_force: MskId::default(),
+        }
+    }
+
+    fn wait(
+        documents: &Arc<Documents>,
+        after: u64,
+    ) -> (DocumentWait, crossbeam_channel::Receiver<u64>) {
+        let (told, hears) = crossbeam_channel::bounded(1);
+        let done =
+            Box::new(move |document: Arc<ChannelDocument>| drop(told.send(document.version)));
+        (documents.when_newer(&"17".into(), None, after, done).unwrap(), hears)
+    }
+
+    fn publish(documents: &Documents, document: ChannelDocument) {
+        documents.publish(document).into_iter().for_each(|told| told());
+    }
+
+    #[test]
+    fn wait_ends_with_the_next_version_and_at_once_if_that_is_there() {
+        let documents = Arc::new(Documents::new(9));
+        let (_wait, hears) = wait(&documents, 0);
+        publish(&documents, document("18", 1));
+        assert!(hears.is_empty());
+        publish(&documents, document("17", 1));
+        assert_eq!(hears.recv(), Ok(1));
+        let (_wait, hears) = wait(&documents, 0);
+        assert_eq!(hears.recv(), Ok(1));
+        let (_wait, hears) = wait(&documents, 1);
+        publish(&documents, document("17", 1));
+        assert!(hears.is_empty(), "the same version again");
+    }
+
+    #[test]
+    fn waits_that_were_called_off_leave_nothing_and_too_many_are_refused() {
+        let documents = Arc::new(Documents::new(1));
+        let (first, hears) = wait(&documents, 0);
+        let refused = documents.when_newer(&"17".into(), None, 0, Box::new(|_| ()));
+        assert_eq!(refused.unwrap_err().kind, crate::service::RefusedKind::Unavailable);
+        drop(first);
+        publish(&documents, document("17", 1));
+        assert!(hears.recv().is_err());
+        let (_second, hears) = wait(&documents, 0);
+        assert_eq!(hears.recv(), Ok(1));
+    }
+
+    #[test]
+    fn channels_that_come_and_go_do_not_fill_the_memory() {
+        let documents = Documents::new(1);
+        for channel in 0..2 * MAX_ENDED {
+            publish(&documents, document(&channel.to_string(), 1));
+        }
+        assert_eq!(documents.lock().newest.len(), MAX_ENDED);
     }
 }

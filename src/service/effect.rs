@@ -1,9 +1,6 @@
 //! What follows from a turn, in order, while it waits for the commit.
 
-use std::{
-    net::SocketAddr,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
 use super::{
     event::EventKind,
@@ -11,7 +8,6 @@ use super::{
 };
 use crate::{
     broadcast::{ChannelDocument, ChannelId},
-    error::Reject,
     keyserver::{Action, MskMessage},
 };
 
@@ -32,8 +28,6 @@ pub(super) enum Effect {
 pub(super) struct Effects {
     pub(super) list: Vec<Effect>,
     pub(super) answers: Vec<(Done, Result<Reply, Refused>)>,
-    /// Refused verification messages; counted at once, because they change nothing.
-    pub(super) refusals: Vec<(Reject, Option<SocketAddr>)>,
 }
 
 impl Effects {
@@ -86,9 +80,5 @@ impl Effects {
 
     pub(super) fn answer(&mut self, done: Done, result: Result<Reply, Refused>) {
         self.answers.push((done, result));
-    }
-
-    pub(super) fn verification_refused(&mut self, reject: Reject, source: Option<SocketAddr>) {
-        self.refusals.push((reject, source));
     }
 }

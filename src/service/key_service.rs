@@ -14,7 +14,9 @@ use std::{
 use crossbeam_channel::{Sender, TrySendError, bounded};
 
 use super::{
+    bus::BusWake,
     carry::Shared,
+    consumer::Consumer,
     counters::{Counts, KeyServiceCounters},
     documents::{DocumentWait, Documents},
     effect::Effects,
@@ -23,9 +25,11 @@ use super::{
     health::{Health, HealthCell},
     offers::{Offer, Offers},
     options::KeyServiceOptions,
+    refusals::Refusals,
     request::{Refused, RefusedKind, Reply, Request},
     socket::MskSocket,
     thread::{Store, Thread, Work},
+    watch::Watch,
 };
 use crate::{
     broadcast::{BroadcasterId, ChannelDocument, ChannelId},
@@ -82,6 +86,13 @@ impl KeyService {
             channels: server.channels().count(),
         };
         effects.tell(None, started);
+        let now = Instant::now();
+        let consumer = options.bus.map(|mut bus| {
+            let wake = work.clone();
+            // A full queue wakes the thread as well.
+            bus.on_news(BusWake::new(move || drop(wake.try_send(Work::Wake))));
+            Consumer::new(bus, now)
+        });
         let (health, stop) = (Arc::<HealthCell>::default(), Arc::<AtomicBool>::default());
         let thread = Thread {
             server,
@@ -93,6 +104,11 @@ impl KeyService {
             datagrams: socket.is_some().then_some(datagrams),
             stop: Arc::clone(&stop),
             per_commit: limits.per_commit.max(1),
+            consumer,
+            elsewhere: options.elsewhere,
+            watch: Watch::new(options.broadcaster_silence),
+            refusals: Refusals::default(),
+            tick: now,
             effects,
             retry: None,
         };

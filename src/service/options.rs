@@ -1,9 +1,9 @@
 //! How a key service is set up.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::bus::MembershipBus;
-use crate::{keyserver::Timing, state::StateOptions};
+use crate::{broadcast::ChannelId, keyserver::Timing, state::StateOptions};
 
 /// Settings of a [`KeyService`](super::KeyService).
 #[non_exhaustive]
@@ -20,8 +20,13 @@ pub struct KeyServiceOptions {
     pub limits: KeyServiceLimits,
     /// A broadcaster of which nothing was heard for this long is told to be silent. Default 30 s.
     pub broadcaster_silence: Duration,
-    /// The membership bus, if other PFs serve clients of channels here, or the other way round.
+    /// The membership bus, if other PFs serve clients of channels here, or the other way round. The
+    /// clients of channels here are on the roster here, whoever serves them.
     pub bus: Option<Box<dyn MembershipBus>>,
+    /// Channels that another PF controls: who joins, leaves or is expelled is published on the bus, and
+    /// nothing else happens here. Such a request is answered when the bus has it for good, and always
+    /// with `changed`; asked again, it is published again, which changes nothing there.
+    pub elsewhere: BTreeSet<ChannelId>,
 }
 
 impl KeyServiceOptions {
@@ -35,6 +40,7 @@ impl KeyServiceOptions {
             limits: KeyServiceLimits::default(),
             broadcaster_silence: Duration::from_secs(30),
             bus: None,
+            elsewhere: BTreeSet::new(),
         }
     }
 }

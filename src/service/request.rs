@@ -1,6 +1,6 @@
 //! What the key server is asked, and what it answers.
 
-use std::fmt;
+use std::{fmt, slice};
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::{
     broadcast::{BroadcasterId, ChannelId},
     ids::MskId,
     keys::{CryptoSession, Muk, MukId},
-    keyserver::{ChannelSpec, ClientId, Reach, UpdateCause},
+    keyserver::{Change, ChannelSpec, ClientId, Reach, UpdateCause},
 };
 
 /// One thing to do. Each may be asked again, for example because the answer was lost: what is done
@@ -182,6 +182,20 @@ impl Request {
             Self::Answer { .. } => "answer",
             Self::BroadcasterHolds { .. } => "broadcaster_holds",
             Self::BroadcasterReport { .. } => "broadcaster_report",
+        }
+    }
+
+    /// The change of membership that it asks for, if it is one.
+    pub(super) fn membership(&self) -> Option<(&ChannelId, &[ClientId], Change)> {
+        match self {
+            Self::Join { channel, client } => {
+                Some((channel, slice::from_ref(client), Change::Joined))
+            }
+            Self::Leave { channel, client } => {
+                Some((channel, slice::from_ref(client), Change::Left))
+            }
+            Self::Expel { channel, clients } => Some((channel, clients, Change::Expelled)),
+            _ => None,
         }
     }
 }

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     broadcast::{BroadcasterId, ChannelId},
+    counter::RejectStats,
     error::Reject,
     ids::{KeyDomainId, MskId},
     keyserver::{ClientId, Publisher, Undelivered, UpdateCause},
@@ -24,5 +25,11 @@ as_shown!(BroadcasterId, ChannelId, ClientId, KeyDomainId, MskId, Publisher, Rej
 impl Serialize for Undelivered {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+impl Serialize for RejectStats {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }

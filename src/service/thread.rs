@@ -2,7 +2,7 @@
 //! then their effects.
 
 use std::{
-    net::SocketAddr,
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,13 +16,17 @@ use tracing::warn;
 use super::{
     apply::{Desk, random},
     carry::Shared,
+    consumer::Consumer,
     effect::{Done, Effects},
     event::EventKind,
     health::HealthCell,
-    request::{Refused, Request},
+    refusals::Refusals,
+    request::{Refused, Reply, Request},
     socket::{Incoming, MskSocket},
+    watch::Watch,
 };
 use crate::{
+    broadcast::ChannelId,
     error::{Error, Reject},
     keyserver::{KeyServer, Sender},
 };
@@ -64,6 +68,13 @@ pub(super) struct Thread {
     pub(super) datagrams: Option<Receiver<Incoming>>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) per_commit: usize,
+    pub(super) consumer: Option<Consumer>,
+    /// Channels that another PF controls.
+    pub(super) elsewhere: BTreeSet<ChannelId>,
+    pub(super) watch: Watch,
+    pub(super) refusals: Refusals,
+    /// When silent broadcasters are looked for, and refusals told.
+    pub(super) tick: Instant,
     /// What waits for the next commit.
     pub(super) effects: Effects,
     /// When the state is to be written again, after it could not be.
@@ -85,7 +96,10 @@ impl Thread {
         let now = Instant::now();
         let due = match self.retry {
             Some(retry) => Some(retry),
-            None => self.server.next_deadline(),
+            None => {
+                let bus = self.consumer.as_ref().map(Consumer::due);
+                self.server.next_deadline().into_iter().chain(bus).min()
+            }
         };
         let wait = due.map_or(IDLE, |due| due.saturating_duration_since(now).min(IDLE));
         let none = never();
@@ -113,18 +127,40 @@ impl Thread {
         }
         let now = Instant::now();
         match self.retry {
-            None => self.poll(now),
+            None => self.look_around(now),
             Some(retry) if now < retry => return,
             Some(_) => {}
         }
         self.commit();
     }
 
+    /// Does what is due, and takes what the bus has.
+    fn look_around(&mut self, now: Instant) {
+        if self.server.next_deadline().is_some_and(|due| due <= now) {
+            let actions = self.server.poll(now, &mut random);
+            self.desk(now).act(actions);
+        }
+        if let Some(mut consumer) = self.consumer.take() {
+            let (shared, limit) = (Arc::clone(&self.shared), self.per_commit);
+            consumer.take(&mut self.desk(now), limit, &shared.counts);
+            self.consumer = Some(consumer);
+        }
+        if now >= self.tick {
+            self.tick = now + IDLE;
+            self.watch.look(&self.server, now, &mut self.effects);
+            self.refusals.tell(now, &mut self.effects);
+        }
+    }
+
     fn take(&mut self, work: Work) {
         match work {
             Work::Request(request, done) => self.request(request, done),
             Work::Look(look) => self.shared.call_back(|| look(Ok(&self.server))),
-            Work::Wake => {}
+            Work::Wake => {
+                if let Some(consumer) = &mut self.consumer {
+                    consumer.wake(Instant::now());
+                }
+            }
         }
     }
 
@@ -137,8 +173,27 @@ impl Thread {
             self.shared.counts.refused(refused.kind);
             return self.shared.call_back(|| done(Err(refused)));
         }
-        let result = self.desk(Instant::now()).apply(request);
+        let result = match self.publish(&request) {
+            Some(published) => published,
+            None => self.desk(Instant::now()).apply(request),
+        };
         self.effects.answer(done, result);
+    }
+
+    /// Publishes a change of membership in a channel that another PF controls.
+    fn publish(&mut self, request: &Request) -> Option<Result<Reply, Refused>> {
+        let (channel, clients, change) = request.membership()?;
+        if !self.elsewhere.contains(channel) {
+            return None;
+        }
+        let bus = &mut self.consumer.as_mut()?.bus;
+        let published = clients.iter().try_for_each(|client| {
+            bus.publish(channel, client, change)?;
+            self.shared.counts.bus_published.add(1);
+            Ok::<_, Error>(())
+        });
+        let failed = |error: Error| Refused::unavailable(error.to_string());
+        Some(published.map(|()| Reply::changed(true)).map_err(failed))
     }
 
     fn receive(&mut self, datagram: &Incoming) {
@@ -151,34 +206,25 @@ impl Thread {
             }
         };
         if let Err(reject) = received {
-            self.refused(reject, datagram.source);
-        }
-    }
-
-    fn refused(&mut self, reject: Reject, source: SocketAddr) {
-        self.effects.verification_refused(reject, Some(source));
-    }
-
-    fn poll(&mut self, now: Instant) {
-        if self.server.next_deadline().is_some_and(|due| due <= now) {
-            let actions = self.server.poll(now, &mut random);
-            self.desk(now).act(actions);
+            self.shared.counts.verifications_refused.add(reject);
+            self.refusals.note(reject, Some(datagram.source));
         }
     }
 
     /// Makes durable what has changed, then carries out what follows from it.
     fn commit(&mut self) {
-        for (reject, _) in std::mem::take(&mut self.effects.refusals) {
-            self.shared.counts.verifications_refused.add(reject);
-        }
         let (now, wall) = (Instant::now(), SystemTime::now());
         match self.store.commit(&mut self.server, now, wall) {
             Ok(written) => {
                 self.shared.counts.commits.add(written.into());
                 let recovered = self.retry.take().is_some();
+                if let Some(consumer) = &mut self.consumer {
+                    consumer.acknowledge(&self.server, &self.shared.counts);
+                }
                 let effects = std::mem::take(&mut self.effects);
                 self.shared.carry_out(effects, &self.server, self.socket.as_ref(), wall);
                 if recovered {
+                    self.watch.forgive(now);
                     self.shared.ring.publish([(None, EventKind::StateWritable)], wall);
                     self.health.writable();
                 }
@@ -215,8 +261,14 @@ impl Thread {
     }
 
     fn desk(&mut self, now: Instant) -> Desk<'_> {
-        let (server, effects) = (&mut self.server, &mut self.effects);
-        Desk { server, socket: self.socket.as_ref(), effects, now, wall: SystemTime::now() }
+        Desk {
+            server: &mut self.server,
+            socket: self.socket.as_ref(),
+            effects: &mut self.effects,
+            watch: &mut self.watch,
+            now,
+            wall: SystemTime::now(),
+        }
     }
 }
 

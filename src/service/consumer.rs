@@ -1,0 +1,145 @@
+//! The membership bus as the service's thread uses it: events in, exactly once, acknowledged behind
+//! the commit.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::{
+    apply::{Desk, random},
+    bus::MembershipBus,
+    counters::Counts,
+    event::EventKind,
+};
+use crate::{
+    error::Error,
+    keyserver::{Change, Consumed, KeyServer, MembershipEvent, Publisher},
+};
+
+/// What has been taken off the bus.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub(super) bus: Box<dyn MembershipBus>,
+    /// What the bus knows to be taken, of each publisher.
+    acknowledged: BTreeMap<Publisher, u64>,
+    /// Gaps that have been told.
+    gaps: BTreeMap<Publisher, u64>,
+    /// The bus failed when it was asked last.
+    failing: bool,
+    next: Instant,
+}
+
+impl Consumer {
+    pub(super) fn new(bus: Box<dyn MembershipBus>, now: Instant) -> Self {
+        let (acknowledged, gaps) = (BTreeMap::new(), BTreeMap::new());
+        Self { bus, acknowledged, gaps, failing: false, next: now }
+    }
+
+    /// When the bus is to be asked again.
+    pub(super) const fn due(&self) -> Instant {
+        self.next
+    }
+
+    /// There may be news.
+    pub(super) const fn wake(&mut self, now: Instant) {
+        self.next = now;
+    }
+
+    /// Takes what there is, up to `limit` events of each publisher, if it is time to.
+    pub(super) fn take(&mut self, desk: &mut Desk<'_>, limit: usize, counts: &Counts) {
+        if desk.now < self.next {
+            return;
+        }
+        self.next = desk.now + AGAIN;
+        for publisher in self.bus.publishers() {
+            let after = taken(desk.server, &publisher);
+            match self.bus.fetch(&publisher, after, limit) {
+                Ok(events) => {
+                    self.failing = false;
+                    if events.len() >= limit {
+                        self.next = desk.now;
+                    }
+                    self.consume(&events, desk, counts);
+                }
+                Err(error) => self.failed(&error, desk, counts),
+            }
+        }
+    }
+
+    fn consume(&mut self, events: &[MembershipEvent], desk: &mut Desk<'_>, counts: &Counts) {
+        for event in events {
+            let MembershipEvent { publisher, sequence, channel, client, change } = event;
+            let news = match change {
+                Change::Joined => !desk.server.is_member(channel, client),
+                Change::Left => desk.server.is_member(channel, client),
+                Change::Expelled => !desk.server.is_expelled(channel, client),
+            };
+            match desk.server.consume(event, desk.now, &mut random) {
+                Ok(Consumed::Applied(actions)) => {
+                    self.gaps.remove(publisher);
+                    counts.bus_events.add(1);
+                    let client = client.clone();
+                    let kind = match change {
+                        Change::Joined => EventKind::Joined { client },
+                        Change::Left => EventKind::Left { client },
+                        Change::Expelled => EventKind::Expelled { client },
+                    };
+                    if news {
+                        desk.tell(Some(channel), kind);
+                    }
+                    desk.act(actions);
+                }
+                Ok(Consumed::Repeated) => counts.bus_repeated.add(1),
+                Ok(Consumed::Missing { expected }) => {
+                    counts.bus_gaps.add(1);
+                    let told = self.gaps.insert(publisher.clone(), expected);
+                    if told != Some(expected) {
+                        let publisher = publisher.clone();
+                        desk.tell(None, EventKind::BusGap { publisher, expected });
+                    }
+                    return;
+                }
+                // It is consumed all the same: what cannot be done now cannot be done again.
+                Err(error) => {
+                    counts.bus_events_failed.add(1);
+                    let (publisher, why) = (publisher.clone(), error.to_string());
+                    let sequence = *sequence;
+                    desk.tell(
+                        Some(channel),
+                        EventKind::BusEventFailed { publisher, sequence, why },
+                    );
+                }
+            }
+        }
+    }
+
+    /// What has been taken is durable: the bus may let it go. After a restart it is told once more.
+    pub(super) fn acknowledge(&mut self, server: &KeyServer, counts: &Counts) {
+        for (publisher, taken) in server.consumed() {
+            let acknowledged = self.acknowledged.get(publisher).copied();
+            if acknowledged.is_some_and(|acknowledged| acknowledged >= taken) {
+                continue;
+            }
+            match self.bus.acknowledge(publisher, taken) {
+                Ok(()) => drop(self.acknowledged.insert(publisher.clone(), taken)),
+                Err(_) => counts.bus_failures.add(1),
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &Error, desk: &mut Desk<'_>, counts: &Counts) {
+        counts.bus_failures.add(1);
+        if !std::mem::replace(&mut self.failing, true) {
+            desk.tell(None, EventKind::BusFailed { why: error.to_string() });
+        }
+    }
+}
+
+fn taken(server: &KeyServer, publisher: &Publisher) -> u64 {
+    let mut consumed = server.consumed();
+    consumed.find(|(name, _)| *name == publisher).map_or(0, |(_, last)| last)
+}
+
+/// How often a bus is asked that says nothing.
+const AGAIN: Duration = Duration::from_secs(1);
