@@ -28,13 +28,14 @@ use super::{
     refusals::Refusals,
     request::{Refused, RefusedKind, Reply, Request},
     socket::MskSocket,
-    thread::{Store, Thread, Work},
+    thread::{Thread, Work},
     watch::Watch,
 };
 use crate::{
     broadcast::{BroadcasterId, ChannelDocument, ChannelId},
     error::Error,
     keyserver::{ClientId, KeyServer},
+    state::KeyServerState,
 };
 
 /// A key server at work: its thread, its socket, its state. Clones are the same service, which stops
@@ -58,25 +59,19 @@ impl KeyService {
     /// The state cannot be read or is in use, the socket cannot be opened, or the system has no
     /// threads or no random numbers.
     pub fn start(options: KeyServiceOptions) -> Result<Self, Error> {
-        let KeyServiceOptions { timing, .. } = options;
-        Self::with(options, KeyServer::new(timing), Box::new(InMemory))
-    }
-
-    fn with(
-        options: KeyServiceOptions,
-        server: KeyServer,
-        store: Box<dyn Store>,
-    ) -> Result<Self, Error> {
         getrandom::fill(&mut [0; 16])
             .map_err(|error| Error::io("no random numbers from the system", error.into()))?;
         let limits = options.limits;
+        let mut state = KeyServerState::open(options.state)?;
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let (server, actions) = state.restore(options.timing, now, wall)?;
         let open = |address| MskSocket::open(address, limits.send_patience);
         let socket = options.mikey.map(open).transpose()?;
         let (work, queue) = bounded(limits.requests.max(1));
         let (to_thread, datagrams) = bounded(limits.datagrams.max(1));
         let shared = Arc::new(Shared {
             counts: Counts::default(),
-            ring: Arc::new(Ring::new(limits.events, SystemTime::now())),
+            ring: Arc::new(Ring::new(limits.events, wall)),
             offers: Offers::default(),
             documents: Arc::new(Documents::new(limits.document_waits)),
         });
@@ -86,7 +81,7 @@ impl KeyService {
             channels: server.channels().count(),
         };
         effects.tell(None, started);
-        let now = Instant::now();
+        effects.act(actions, now, wall);
         let consumer = options.bus.map(|mut bus| {
             let wake = work.clone();
             // A full queue wakes the thread as well.
@@ -96,7 +91,7 @@ impl KeyService {
         let (health, stop) = (Arc::<HealthCell>::default(), Arc::<AtomicBool>::default());
         let thread = Thread {
             server,
-            store,
+            state,
             shared: Arc::clone(&shared),
             health: Arc::clone(&health),
             socket: socket.clone(),
@@ -317,13 +312,4 @@ impl Drop for Running {
 
 fn stopped() -> Refused {
     Refused::new(RefusedKind::Unavailable, "the service has stopped")
-}
-
-/// Keeps nothing over restarts.
-struct InMemory;
-
-impl Store for InMemory {
-    fn commit(&mut self, _: &mut KeyServer, _: Instant, _: SystemTime) -> Result<bool, Error> {
-        Ok(true)
-    }
 }

@@ -29,6 +29,7 @@ use crate::{
     broadcast::ChannelId,
     error::{Error, Reject},
     keyserver::{KeyServer, Sender},
+    state::KeyServerState,
 };
 
 /// What the thread is asked.
@@ -43,24 +44,10 @@ pub(super) enum Work {
 /// A look at the core, or why there is none.
 pub(super) type Look = Box<dyn FnOnce(Result<&KeyServer, Refused>) + Send>;
 
-/// Where the core's changes are kept.
-pub(super) trait Store: Send {
-    /// Writes what has changed; tells whether anything had. It will survive a crash then.
-    ///
-    /// # Errors
-    /// Nothing is lost in memory: the next call tries again.
-    fn commit(
-        &mut self,
-        server: &mut KeyServer,
-        now: Instant,
-        wall: SystemTime,
-    ) -> Result<bool, Error>;
-}
-
 /// State of the thread.
 pub(super) struct Thread {
     pub(super) server: KeyServer,
-    pub(super) store: Box<dyn Store>,
+    pub(super) state: KeyServerState,
     pub(super) shared: Arc<Shared>,
     pub(super) health: Arc<HealthCell>,
     pub(super) socket: Option<MskSocket>,
@@ -84,6 +71,8 @@ pub(super) struct Thread {
 impl Thread {
     /// Runs until it is told to stop.
     pub(super) fn run(mut self) {
+        // What was under way before the start goes on.
+        self.commit();
         while !self.stop.load(Ordering::Relaxed) {
             self.wait();
             self.turn();
@@ -214,7 +203,7 @@ impl Thread {
     /// Makes durable what has changed, then carries out what follows from it.
     fn commit(&mut self) {
         let (now, wall) = (Instant::now(), SystemTime::now());
-        match self.store.commit(&mut self.server, now, wall) {
+        match self.state.commit(&mut self.server, now, wall) {
             Ok(written) => {
                 self.shared.counts.commits.add(written.into());
                 let recovered = self.retry.take().is_some();
