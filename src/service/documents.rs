@@ -61,8 +61,10 @@ impl Documents {
             published.end(key.clone());
         }
         published.newest.insert(key, Arc::clone(&document));
-        let over = published.waits.extract_if(.., |_, wait| wait.is_for(&document));
-        let told = |(_, wait): (u64, Wait)| {
+        let waits = published.waits.iter().filter(|(_, wait)| wait.is_for(&document));
+        let over: Vec<_> = waits.map(|(number, _)| *number).collect();
+        let over = over.iter().filter_map(|number| published.waits.remove(number));
+        let told = |wait: Wait| {
             let document = Arc::clone(&document);
             move || (wait.done)(document)
         };

@@ -150,7 +150,7 @@ impl KeyService {
         done: impl FnOnce(Result<Reply, Refused>) + Send + 'static,
     ) {
         if let Err((Work::Request(_, done), refused)) =
-            self.put(Work::Request(request, Box::new(done)))
+            self.put(Work::Request(Box::new(request), Box::new(done)))
         {
             self.0.shared.counts.refused(refused.kind);
             done(Err(refused));

@@ -90,7 +90,8 @@ impl MembershipBus for LocalBusEnd {
         let taken = others.map(|(_, other)| other.acknowledged.get(publisher).copied());
         let by_all = taken.map(Option::unwrap_or_default).min().unwrap_or_default();
         if let Some(member) = members.get_mut(publisher) {
-            while member.kept.pop_front_if(|event| event.sequence <= by_all).is_some() {}
+            let over = member.kept.partition_point(|event| event.sequence <= by_all);
+            member.kept.drain(..over);
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ use crate::{
 
 /// What the thread is asked.
 pub(super) enum Work {
-    Request(Request, Done),
+    Request(Box<Request>, Done),
     /// A look at the core.
     Look(Look),
     /// Something else wants attention.
@@ -143,7 +143,7 @@ impl Thread {
 
     fn take(&mut self, work: Work) {
         match work {
-            Work::Request(request, done) => self.request(request, done),
+            Work::Request(request, done) => self.request(*request, done),
             Work::Look(look) => self.shared.call_back(|| look(Ok(&self.server))),
             Work::Wake => {
                 if let Some(consumer) = &mut self.consumer {
