@@ -9,11 +9,7 @@
 //! So no MTK ID, which is the counter too, is used twice, and receivers keep their rollover counters. Traffic
 //! keys are not in the records; the next one is made at once.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
     BroadcastAction, BroadcastTiming, Broadcaster, ChannelId, DocumentMsk, Lead, protect::Stream,
@@ -26,6 +22,10 @@ use crate::{
     record::{Noted, Record, RecordReader, RecordWriter, Table, unreadable},
     srtp::ReplayWindow,
 };
+
+/// Keys and values.
+#[cfg(feature = "state")]
+pub(crate) type KeptRecords<'a> = Vec<(&'a [u8], &'a [u8])>;
 
 /// What of a broadcaster has changed since it was kept.
 #[derive(Debug, Default)]
@@ -115,17 +115,17 @@ impl Broadcaster {
         Ok((broadcaster, actions))
     }
 
-    /// The channels that records are about.
+    /// Records by the channel that they are about.
     #[cfg(feature = "state")]
-    pub(crate) fn kept_channels<'a>(
+    pub(crate) fn kept_by_channel<'a>(
         records: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Result<Vec<ChannelId>, Error> {
-        let mut channels = BTreeSet::new();
-        for (key, _) in records {
+    ) -> Result<BTreeMap<ChannelId, KeptRecords<'a>>, Error> {
+        let mut kept = BTreeMap::<_, KeptRecords<'_>>::new();
+        for (key, value) in records {
             let (_, channel, _) = split(key).ok_or_else(|| unreadable(key))?;
-            channels.insert(ChannelId::from(channel));
+            kept.entry(ChannelId::from(channel)).or_default().push((key, value));
         }
-        Ok(channels.into_iter().collect())
+        Ok(kept)
     }
 
     fn write(&self) -> RecordWriter {

@@ -56,6 +56,7 @@ impl Default for SendOptions {
 #[derive(Debug)]
 pub struct SendSocket {
     socket: UdpSocket,
+    is_ipv4: bool,
     interface: String,
 }
 
@@ -96,25 +97,35 @@ impl SendSocket {
         }
         let socket = UdpSocket::bind(local)
             .map_err(|error| advise(Tried::Bind(local.ip(), local.port()), error))?;
-        let option = |name| move |error| advise(Tried::Option(name), error);
         let sockopts = SockRef::from(&socket);
         let label = resolved.label();
         let sent_from = |error| advise(Tried::SendInterface(&label), error);
         if group.is_ipv4() {
             let address = resolved.source_v4(interface);
             sys::set_send_interface_v4(&socket, resolved.index, address).map_err(sent_from)?;
-            let ttl = u32::from(options.ttl);
-            sockopts.set_multicast_ttl_v4(ttl).map_err(option("IP_MULTICAST_TTL"))?;
             let to_this_host = options.to_this_host;
             sockopts.set_multicast_loop_v4(to_this_host).map_err(option("IP_MULTICAST_LOOP"))?;
         } else {
             sockopts.set_multicast_if_v6(resolved.index).map_err(sent_from)?;
-            let hops = u32::from(options.ttl);
-            sockopts.set_multicast_hops_v6(hops).map_err(option("IPV6_MULTICAST_HOPS"))?;
             let to_this_host = options.to_this_host;
             sockopts.set_multicast_loop_v6(to_this_host).map_err(option("IPV6_MULTICAST_LOOP"))?;
         }
-        Ok(Self { socket, interface: label })
+        let socket = Self { socket, is_ipv4: group.is_ipv4(), interface: label };
+        socket.set_ttl(options.ttl)?;
+        Ok(socket)
+    }
+
+    /// Sets the TTL or hop limit of what is sent from now on.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the system refuses.
+    pub fn set_ttl(&self, ttl: u8) -> Result<(), Error> {
+        let sockopts = SockRef::from(&self.socket);
+        if self.is_ipv4 {
+            sockopts.set_multicast_ttl_v4(ttl.into()).map_err(option("IP_MULTICAST_TTL"))
+        } else {
+            sockopts.set_multicast_hops_v6(ttl.into()).map_err(option("IPV6_MULTICAST_HOPS"))
+        }
     }
 
     /// Sends one datagram.
@@ -142,7 +153,12 @@ impl SendSocket {
     pub const fn udp(&self) -> &UdpSocket {
         &self.socket
     }
+
     fn advise(&self, to: SocketAddr, error: io::Error) -> Error {
         advise(Tried::Send(to, &self.interface), error)
     }
+}
+
+fn option(name: &'static str) -> impl Fn(io::Error) -> Error {
+    move |error| advise(Tried::Option(name), error)
 }

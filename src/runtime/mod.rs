@@ -36,5 +36,9 @@ mod stats;
 use std::sync::atomic;
 
 pub use builder::GatewayBuilder;
+#[cfg(feature = "service")]
+pub(crate) use doorbell::Doorbell;
 pub use gateway::Gateway;
+#[cfg(feature = "service")]
+pub(crate) use seldom::Seldom;
 pub use stats::{GatewayStats, KeyStats, SocketStats};

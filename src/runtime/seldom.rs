@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 /// When a warning may be written again, and how often there was cause since.
 #[derive(Debug, Default)]
-pub(super) struct Seldom {
+pub(crate) struct Seldom {
     next: Option<Instant>,
     causes: u64,
 }
 
 impl Seldom {
     /// Notes a cause; `Some` of how many there were since the last warning, if one is due.
-    pub(super) fn note(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn note(&mut self, now: Instant) -> Option<u64> {
         self.causes += 1;
         if self.next.is_some_and(|next| now < next) {
             return None;

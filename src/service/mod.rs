@@ -42,6 +42,7 @@
 
 mod answer;
 mod apply;
+pub mod broadcast;
 mod bus;
 mod carry;
 mod consumer;
@@ -63,6 +64,7 @@ mod socket;
 mod thread;
 mod watch;
 
+pub use broadcast::{BroadcastChannel, BroadcastService, BroadcastServiceOptions};
 pub use bus::{BusWake, MembershipBus};
 pub use counters::KeyServiceCounters;
 pub use documents::DocumentWait;

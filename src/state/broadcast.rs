@@ -29,7 +29,7 @@ impl BroadcastState {
     /// # Errors
     /// [`Error::Invalid`] for a record that cannot be read.
     pub fn channels(&self) -> Result<Vec<ChannelId>, Error> {
-        Broadcaster::kept_channels(self.0.records())
+        Ok(Broadcaster::kept_by_channel(self.0.records())?.into_keys().collect())
     }
 
     /// The broadcaster of a channel as it was, with a new MTK that is in force at once, or a new one;
@@ -61,6 +61,30 @@ impl BroadcastState {
     /// without records, begins another file with all there is.
     pub fn commit(&mut self, records: impl IntoIterator<Item = Record>) -> Result<bool, Error> {
         self.0.commit(records.into_iter().collect())
+    }
+
+    /// All broadcasters of which something is kept, each with a new MTK. Nothing is committed, so that
+    /// the timing has to be one that [writes ahead](BroadcastTiming::write_ahead).
+    ///
+    /// # Errors
+    /// As [`Broadcaster::restore`].
+    #[cfg(feature = "service")]
+    pub(crate) fn restore_all(
+        &self,
+        timing: BroadcastTiming,
+        now: Instant,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Vec<(ChannelId, Broadcaster)>, Error> {
+        debug_assert!(timing.write_ahead);
+        let named = |error| Error::invalid(format!("{}: {error}", self.0.name()));
+        let kept = Broadcaster::kept_by_channel(self.0.records()).map_err(named)?;
+        kept.into_iter()
+            .map(|(id, records)| {
+                let restored = Broadcaster::restore(&id, timing, records, now, random);
+                let (broadcaster, _) = restored.map_err(named)?;
+                Ok((id, broadcaster))
+            })
+            .collect()
     }
 }
 
