@@ -123,7 +123,7 @@ fn two_broadcasters_never_use_the_same_mtk_id_or_counter() {
 #[test]
 fn documents_in_any_order_and_number_lead_to_the_newest() {
     let mut world = World::new(&["c1", "c2"]);
-    world.broadcaster_is_cut_off = true;
+    world.cut_off_broadcaster(true);
     world.join_all(&["c1", "c2"]);
     for _ in 0..3 {
         update(&mut world);
@@ -146,14 +146,12 @@ fn broadcaster_that_missed_the_switch_catches_up_with_one_document() {
     let mut world = World::under(&["c1", "c2"], |spec| spec.broadcasters = vec!["b1".into()]);
     world.join_all(&["c1", "c2"]);
     world.run(secs(1));
-    world.broadcaster_is_cut_off = true;
+    world.cut_off_broadcaster(true);
     world.expel("c2");
     world.run(secs(6));
     assert_eq!((world.current(), world.missing.clone()), (msk(2), (0, vec!["b1".to_owned()])));
     assert!(world.missed("c1", 1).is_empty(), "the old MSK serves on");
-    world.broadcaster_is_cut_off = false;
-    let document = world.server.document(&world.channel, Some(&"b1".into())).unwrap();
-    world.publish(&document);
+    world.cut_off_broadcaster(false);
     world.run(secs(1));
     let cut = world.first_packet_under[&msk(2)];
     assert_eq!(world.client("c2").heard.last(), Some(&(cut - 1)));

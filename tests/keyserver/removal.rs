@@ -1,17 +1,12 @@
 //! Fear: a subscriber that ends its contract is served on, or comes back under counters that were
 //! used.
 
-use mcast_srtp::keyserver::{Action, LeavePolicy, Reach};
+use mcast_srtp::keyserver::{Action, LeavePolicy};
 
-use crate::world::{World, msk, muk, muk_id, secs};
+use crate::world::{World, msk, secs};
 
 fn remove(world: &mut World, name: &str) {
     world.command(|server, now, random| server.remove_client(&name.into(), now, random));
-}
-
-fn enter_again(world: &mut World, name: &str, place: u8) {
-    let reach = Reach::Udp("192.0.2.99:2269".parse().unwrap());
-    world.server.add_client(&name.into(), muk_id(name), muk(place), reach).unwrap();
 }
 
 #[test]
@@ -36,14 +31,14 @@ fn counter_of_a_removed_client_goes_on_when_its_muk_comes_back() {
     world.join("c1");
     remove(&mut world, "c1");
     world.restart_server();
-    enter_again(&mut world, "c1", 0);
+    world.enter("c1", 0);
     world.join("c1");
     let counters: Vec<_> = world.sent.iter().map(|sent| sent.counter).collect();
     assert_eq!(counters, [1, 2]);
     assert_eq!(world.confirmed("c1"), Some(msk(1)), "the client would refuse a repeated counter");
     // Under another name also, since it is the key that counts.
     remove(&mut world, "c1");
-    enter_again(&mut world, "c2", 0);
+    world.enter("c2", 0);
     let actions = world.server.join(&world.channel, &"c2".into(), world.now).unwrap();
     assert!(matches!(&actions[..], [Action::SendMsk(message)] if message.counter == 3));
 }
@@ -54,7 +49,7 @@ fn expelled_client_cannot_come_back_by_being_removed_and_added() {
     world.join_all(&["c1", "c2"]);
     world.expel("c2");
     remove(&mut world, "c2");
-    enter_again(&mut world, "c2", 1);
+    world.enter("c2", 1);
     let (channel, now) = (world.channel.clone(), world.now);
     assert!(world.server.join(&channel, &"c2".into(), now).is_err());
 }

@@ -39,7 +39,7 @@ pub(crate) struct World {
     pub(crate) channel: ChannelId,
     pub(crate) server: KeyServer,
     pub(crate) broadcaster: Broadcaster,
-    pub(crate) broadcaster_is_cut_off: bool,
+    broadcaster_is_cut_off: bool,
     pub(crate) clients: BTreeMap<ClientId, Client>,
     /// Every MSK message that left the server.
     pub(crate) sent: Vec<Sent>,
@@ -215,6 +215,20 @@ impl World {
         let mut spec = self.server.spec(&channel).unwrap().clone();
         adjust(&mut spec);
         self.command(|server, now, random| server.set_policy(&channel, spec, now, random));
+    }
+
+    /// The line to the broadcaster breaks, or mends: then the newest document reaches it.
+    pub(crate) fn cut_off_broadcaster(&mut self, cut_off: bool) {
+        self.broadcaster_is_cut_off = cut_off;
+        let name = self.server.broadcasters(&self.channel).next().map(|(name, _)| name.clone());
+        let document = self.server.document(&self.channel, name.as_ref()).unwrap();
+        self.publish(&document);
+    }
+
+    /// A client comes to the roster again, under the MUK it had.
+    pub(crate) fn enter(&mut self, name: &str, place: u8) {
+        let reach = Reach::Udp(address(place));
+        self.server.add_client(&name.into(), muk_id(name), muk(place), reach).unwrap();
     }
 
     /// A broadcaster says that it holds the newest document.
@@ -417,10 +431,6 @@ impl World {
     /// The coming MSK, or else the one in force.
     pub(crate) fn newest(&self) -> MskId {
         self.server.coming_msk(&self.channel).map_or_else(|| self.current(), |(id, _)| id)
-    }
-
-    pub(crate) fn is_expelled(&self, name: &str) -> bool {
-        self.server.expelled(&self.channel).any(|client| client.as_str() == name)
     }
 
     pub(crate) fn confirmed(&self, name: &str) -> Option<MskId> {
