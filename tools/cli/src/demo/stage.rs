@@ -342,7 +342,7 @@ impl Stage {
                     let what = format!("MSK {msk_id} is confirmed by");
                     self.timeline.say_to_client(now, KEY_SERVER, what, client.as_str());
                 }
-                Action::Publish(document) => self.publish(&document)?,
+                Action::Publish(document) => self.publish(&document, now)?,
                 Action::Switched { msk_id, .. } => {
                     self.timeline.say(now, KEY_SERVER, format_args!("switch to MSK {msk_id}"));
                 }
@@ -356,11 +356,12 @@ impl Stage {
     }
 
     /// The broadcaster follows a document, and the key server hears that it does.
-    fn publish(&mut self, document: &ChannelDocument) -> Result<(), Failure> {
-        let (now, version) = (Instant::now(), document.version);
+    fn publish(&mut self, document: &ChannelDocument, now: Instant) -> Result<(), Failure> {
+        let version = document.version;
         let msks: Vec<_> = document.msks.iter().map(|listed| listed.msk_id.to_string()).collect();
         let (msks, in_force) = (msks.join(", "), document.in_force);
-        let what = format_args!("document {version} to broadcaster: {msks}; in force {in_force}");
+        let what =
+            format_args!("document {version} to the broadcaster: {msks}; in force {in_force}");
         self.timeline.say(now, KEY_SERVER, what);
         let actions = self.broadcaster.follow(document, now, &mut random)?;
         self.broadcast(actions)?;
