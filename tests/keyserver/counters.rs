@@ -314,6 +314,6 @@ proptest! {
             prop_assert!(world.client(name).heard.last().is_none_or(|last| *last < first));
         }
         check_identifiers(&world);
-        prop_assert_eq!(world.server.document(&channel, None).unwrap().msks.len(), 1);
+        prop_assert_eq!(world.documents.last().unwrap().msks.len(), 1, "all old MSKs are gone");
     }
 }

@@ -4,7 +4,7 @@ use mcast_srtp::{
     broadcast::BroadcastTiming,
     ids::MtkId,
     keys::Interval,
-    keyserver::{Action, Timing, UpdateCause},
+    keyserver::{Action, UpdateCause},
 };
 
 use crate::world::{DOMAIN, KEY_GROUP, World, msk, secs};
