@@ -55,6 +55,18 @@ pub enum Purpose {
     Solicit,
 }
 
+impl Purpose {
+    /// The name, in snake case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deliver => "deliver",
+            Self::Delete => "delete",
+            Self::Solicit => "solicit",
+        }
+    }
+}
+
 /// How an MSK message travels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Route {

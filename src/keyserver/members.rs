@@ -37,9 +37,12 @@ impl KeyServer {
         client: &ClientId,
         now: Instant,
     ) -> Result<Vec<Action>, Error> {
-        let (channel, mut desk) = self.admit(channel, client, now)?;
-        channel.join_in_answer(client, &mut desk)?;
-        Ok(desk.actions)
+        let (open, mut desk) = self.admit(channel, client, now)?;
+        let joined = open.join_in_answer(client, &mut desk).map(|()| desk.actions);
+        if joined.is_err() && !self.is_member(channel, client) {
+            self.roster.get_mut(client)?.channels.remove(channel);
+        }
+        joined
     }
 
     /// A member asks for the MSK (MSK request), or should be tried again after

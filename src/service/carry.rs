@@ -2,6 +2,8 @@
 //! told, requests are answered.
 
 use std::{
+    collections::BTreeMap,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::SystemTime,
@@ -14,11 +16,10 @@ use super::{
     event::EventKind,
     events::Ring,
     offers::Offers,
-    socket::MskSocket,
+    socket::{MskSocket, Unsent},
 };
 use crate::{
     broadcast::{ChannelDocument, ChannelId},
-    ids::MskId,
     keyserver::{KeyServer, MskMessage, Route},
 };
 
@@ -138,50 +139,63 @@ impl Told<'_> {
         self.events
     }
 
-    /// Sends what has gathered, and tells it as one event for each MSK.
+    /// Sends what has gathered, and tells it as one event for each MSK and purpose.
     fn send(&mut self) {
         let messages = std::mem::take(&mut self.messages);
-        let Some(first) = messages.first() else { return };
-        let mut tally: Vec<(&MskMessage, u64, u64, Option<String>)> = vec![(first, 0, 0, None)];
-        let unsent = match self.socket {
+        let mut unsent = match self.socket {
             Some(socket) => socket.send(&messages),
-            None => Vec::new(),
-        };
-        let mut unsent = unsent.into_iter().peekable();
+            // It had one when these clients were added.
+            None => {
+                let why = Arc::new(io::Error::other("the service has no socket"));
+                (0..messages.len()).map(|place| Unsent { place, why: Arc::clone(&why) }).collect()
+            }
+        }
+        .into_iter()
+        .peekable();
+        let mut tallies = BTreeMap::<_, Tally<'_>>::new();
         for (place, message) in messages.iter().enumerate() {
-            let same = |(one, ..): &&mut (&MskMessage, u64, u64, Option<String>)| {
-                (one.msk_id, &one.channel) == (message.msk_id, &message.channel)
-            };
-            // Messages of one MSK follow one another as a rule.
-            if tally.last_mut().as_ref().filter(|last| same(last)).is_none() {
-                tally.push((message, 0, 0, None));
-            }
-            let Some((_, sent, failed, why)) = tally.last_mut() else { continue };
+            let of = (&message.channel, message.msk_id, message.purpose.name());
+            let tally = tallies.entry(of).or_insert_with(|| Tally::of(message));
             match unsent.next_if(|unsent| unsent.place == place) {
-                Some(unsent) => {
-                    *failed += 1;
-                    why.get_or_insert_with(|| unsent.why.to_string());
+                Some(Unsent { why, .. }) => {
+                    tally.unsent += 1;
+                    tally.why.get_or_insert_with(|| why.to_string());
                 }
-                None => *sent += 1,
+                None => tally.sent += 1,
             }
         }
-        for (first, sent, failed, why) in tally {
-            self.note_sent(first, sent, failed, why);
-        }
+        let tallies = tallies.into_values();
+        tallies.for_each(|tally| tally.tell(&self.shared.counts, &mut self.events));
+    }
+}
+
+/// What became of the messages of one MSK.
+struct Tally<'a> {
+    first: &'a MskMessage,
+    sent: u64,
+    unsent: u64,
+    why: Option<String>,
+}
+
+impl<'a> Tally<'a> {
+    const fn of(first: &'a MskMessage) -> Self {
+        Self { first, sent: 0, unsent: 0, why: None }
     }
 
-    fn note_sent(&mut self, first: &MskMessage, sent: u64, failed: u64, why: Option<String>) {
-        let counts = &self.shared.counts;
+    fn tell(self, counts: &Counts, events: &mut Vec<(Option<ChannelId>, EventKind)>) {
+        let Self { first, sent, unsent, why } = self;
         counts.msk_messages_sent.add(sent);
-        counts.msk_messages_not_sent.add(failed);
-        let (channel, msk_id): (_, MskId) = (Some(first.channel.clone()), first.msk_id);
+        counts.msk_messages_not_sent.add(unsent);
+        let MskMessage { msk_id, purpose, .. } = *first;
+        let channel = || Some(first.channel.clone());
         if sent > 0 {
-            let client = (sent + failed == 1).then(|| first.client.clone());
-            self.events
-                .push((channel.clone(), EventKind::MskSent { msk_id, messages: sent, client }));
+            let client = (sent + unsent == 1).then(|| first.client.clone());
+            let kind = EventKind::MskSent { msk_id, purpose, messages: sent, client };
+            events.push((channel(), kind));
         }
         if let Some(why) = why {
-            self.events.push((channel, EventKind::MskNotSent { msk_id, messages: failed, why }));
+            let kind = EventKind::MskNotSent { msk_id, purpose, messages: unsent, why };
+            events.push((channel(), kind));
         }
     }
 }

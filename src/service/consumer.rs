@@ -57,10 +57,11 @@ impl Consumer {
             match self.bus.fetch(&publisher, after, limit) {
                 Ok(events) => {
                     self.failing = false;
-                    if events.len() >= limit {
+                    self.consume(&events, desk, counts);
+                    // There may be more, unless what is there does not lead on.
+                    if events.len() >= limit && taken(desk.server, &publisher) > after {
                         self.next = desk.now;
                     }
-                    self.consume(&events, desk, counts);
                 }
                 Err(error) => self.failed(&error, desk, counts),
             }

@@ -79,6 +79,8 @@ counters! {
     documents_published,
     /// Events told.
     events,
+    /// Events that readers have missed because they came too late, each counted for each reader.
+    events_missed,
     /// Events taken off the membership bus and applied.
     bus_events,
     /// Events taken off the membership bus whose change could not be made.

@@ -11,7 +11,7 @@ use crate::{
     broadcast::{BroadcasterId, ChannelId},
     error::Reject,
     ids::MskId,
-    keyserver::{ClientId, Publisher, Undelivered, UpdateCause},
+    keyserver::{ClientId, Publisher, Purpose, Undelivered, UpdateCause},
 };
 
 /// One thing that happened.
@@ -115,6 +115,8 @@ pub enum EventKind {
     MskSent {
         /// The MSK.
         msk_id: MskId,
+        /// What they are for.
+        purpose: Purpose,
         /// How many messages, repetitions included.
         messages: u64,
         /// Whose, if it was one message.
@@ -125,6 +127,8 @@ pub enum EventKind {
     MskNotSent {
         /// The MSK.
         msk_id: MskId,
+        /// What they are for.
+        purpose: Purpose,
         /// How many messages.
         messages: u64,
         /// What the system said of the first.

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::counters::Count;
 use super::event::{Event, EventKind, since_1970};
 use crate::broadcast::ChannelId;
 
@@ -14,6 +15,8 @@ use crate::broadcast::ChannelId;
 pub(super) struct Ring {
     kept: Mutex<Kept>,
     news: Condvar,
+    /// Events that readers have missed, each counted for each reader.
+    pub(super) missed: Count,
 }
 
 struct Kept {
@@ -42,7 +45,7 @@ impl Ring {
         let first_id = since_1970(start).saturating_mul(IDS_PER_MILLISECOND).max(1);
         let (events, wakers, limit) = (VecDeque::new(), Vec::new(), limit.max(1));
         let kept = Kept { events, limit, first_id, next_id: first_id, ended: false, wakers };
-        Self { kept: Mutex::new(kept), news: Condvar::new() }
+        Self { kept: Mutex::new(kept), news: Condvar::new(), missed: Count::default() }
     }
 
     pub(super) fn publish(
@@ -67,6 +70,21 @@ impl Ring {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.ended = true;
         self.tell(kept);
+    }
+
+    /// The events behind a number, which moves on.
+    fn read(&self, kept: &Kept, after: &mut u64, limit: usize) -> Batch {
+        let oldest = kept.events.front().map_or(kept.next_id, |event| event.id);
+        let next = after.saturating_add(1).max(kept.first_id);
+        let missed = oldest.saturating_sub(next);
+        let from = usize::try_from(next.saturating_sub(oldest)).unwrap_or(usize::MAX);
+        let events: Vec<_> = kept.events.iter().skip(from).take(limit).cloned().collect();
+        if let Some(last) = events.last() {
+            self.missed.add(missed);
+            *after = last.id;
+        }
+        let ended = kept.ended && events.is_empty();
+        Batch { events, missed, ended }
     }
 
     fn tell(&self, mut kept: std::sync::MutexGuard<'_, Kept>) {
@@ -111,7 +129,7 @@ impl Subscription {
     /// What there is, up to `limit` events, without waiting.
     pub fn take(&mut self, limit: usize) -> Batch {
         let kept = self.ring.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        Self::read(&kept, &mut self.after, limit)
+        self.ring.read(&kept, &mut self.after, limit)
     }
 
     /// Waits for events, for some time at most, and takes up to `limit` of them.
@@ -119,7 +137,7 @@ impl Subscription {
         let deadline = Instant::now().checked_add(timeout);
         let mut kept = self.ring.kept.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let batch = Self::read(&kept, &mut self.after, limit);
+            let batch = self.ring.read(&kept, &mut self.after, limit);
             let left = deadline.map_or(LONG, |at| at.saturating_duration_since(Instant::now()));
             if !batch.events.is_empty() || batch.ended || left.is_zero() {
                 return batch;
@@ -138,19 +156,6 @@ impl Subscription {
         if !news || wake() {
             kept.wakers.push(Box::new(wake));
         }
-    }
-
-    fn read(kept: &Kept, after: &mut u64, limit: usize) -> Batch {
-        let oldest = kept.events.front().map_or(kept.next_id, |event| event.id);
-        let next = after.saturating_add(1).max(kept.first_id);
-        let missed = oldest.saturating_sub(next);
-        let from = usize::try_from(next.saturating_sub(oldest)).unwrap_or(usize::MAX);
-        let events: Vec<_> = kept.events.iter().skip(from).take(limit).cloned().collect();
-        if let Some(last) = events.last() {
-            *after = last.id;
-        }
-        let ended = kept.ended && events.is_empty();
-        Batch { events, missed, ended }
     }
 }
 

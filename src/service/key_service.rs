@@ -56,11 +56,16 @@ impl KeyService {
     /// Reads the state, opens the socket and starts. What was under way goes on.
     ///
     /// # Errors
-    /// The state cannot be read or is in use, the socket cannot be opened, or the system has no
-    /// threads or no random numbers.
+    /// The state cannot be read or is in use, the socket cannot be opened, channels are controlled
+    /// elsewhere but there is no bus, or the system has no threads or no random numbers.
     pub fn start(options: KeyServiceOptions) -> Result<Self, Error> {
         getrandom::fill(&mut [0; 16])
             .map_err(|error| Error::io("no random numbers from the system", error.into()))?;
+        if options.bus.is_none() && !options.elsewhere.is_empty() {
+            return Err(Error::invalid(
+                "channels that another PF controls need a membership bus to publish on",
+            ));
+        }
         let limits = options.limits;
         let mut state = KeyServerState::open(options.state)?;
         let (now, wall) = (Instant::now(), SystemTime::now());
@@ -243,7 +248,8 @@ impl KeyService {
     /// What the service has done since its start.
     #[must_use]
     pub fn counters(&self) -> KeyServiceCounters {
-        self.0.shared.counts.snapshot()
+        let events_missed = self.0.shared.ring.missed.value();
+        KeyServiceCounters { events_missed, ..self.0.shared.counts.snapshot() }
     }
 
     /// Whether the service does its work.
@@ -263,7 +269,8 @@ impl KeyService {
         self.0.address
     }
 
-    /// Stops: what was asked before is answered, what is asked from now on is refused.
+    /// Stops: what has been taken up is finished, what waits still and what is asked from now on is
+    /// refused.
     pub fn stop(&self) {
         self.0.stop();
     }

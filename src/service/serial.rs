@@ -7,7 +7,7 @@ use crate::{
     counter::RejectStats,
     error::Reject,
     ids::{KeyDomainId, MskId},
-    keyserver::{ClientId, Publisher, Undelivered, UpdateCause},
+    keyserver::{ClientId, Publisher, Purpose, Undelivered, UpdateCause},
 };
 
 macro_rules! as_shown {
@@ -22,11 +22,17 @@ macro_rules! as_shown {
 
 as_shown!(BroadcasterId, ChannelId, ClientId, KeyDomainId, MskId, Publisher, Reject, UpdateCause);
 
-impl Serialize for Undelivered {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
+macro_rules! by_name {
+    ($($name:ident),+) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+    )+};
 }
+
+by_name!(Purpose, Undelivered);
 
 impl Serialize for RejectStats {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

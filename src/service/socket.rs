@@ -140,7 +140,6 @@ fn datagram(message: &MskMessage, v6: bool) -> Option<(&[u8], SocketAddr)> {
 
 fn is_timeout(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    // ENOBUFS: the queue of the device is full, not the buffer of the socket.
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
 

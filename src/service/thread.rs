@@ -71,6 +71,7 @@ pub(super) struct Thread {
 impl Thread {
     /// Runs until it is told to stop.
     pub(super) fn run(mut self) {
+        let _last = LastEvent(Arc::clone(&self.shared));
         // What was under way before the start goes on.
         self.commit();
         while !self.stop.load(Ordering::Relaxed) {
@@ -206,17 +207,16 @@ impl Thread {
         match self.state.commit(&mut self.server, now, wall) {
             Ok(written) => {
                 self.shared.counts.commits.add(written.into());
-                let recovered = self.retry.take().is_some();
                 if let Some(consumer) = &mut self.consumer {
                     consumer.acknowledge(&self.server, &self.shared.counts);
                 }
+                if self.retry.take().is_some() {
+                    self.watch.forgive(now);
+                    self.health.writable();
+                    self.effects.tell(None, EventKind::StateWritable);
+                }
                 let effects = std::mem::take(&mut self.effects);
                 self.shared.carry_out(effects, &self.server, self.socket.as_ref(), wall);
-                if recovered {
-                    self.watch.forgive(now);
-                    self.shared.ring.publish([(None, EventKind::StateWritable)], wall);
-                    self.health.writable();
-                }
             }
             Err(error) => {
                 self.shared.counts.commits_failed.add(1);
@@ -246,7 +246,6 @@ impl Thread {
                 Work::Wake => {}
             }
         }
-        self.shared.ring.end();
     }
 
     fn desk(&mut self, now: Instant) -> Desk<'_> {
@@ -258,6 +257,15 @@ impl Thread {
             now,
             wall: SystemTime::now(),
         }
+    }
+}
+
+/// Tells readers of events that no more will come, however the thread ends.
+struct LastEvent(Arc<Shared>);
+
+impl Drop for LastEvent {
+    fn drop(&mut self) {
+        self.0.ring.end();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Fear: a lost datagram costs a client its key, one bad address holds everybody up, or whoever can
 //! send datagrams disturbs the service.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mcast_srtp::{
     Reject,
@@ -10,8 +10,8 @@ use mcast_srtp::{
 };
 
 use crate::{
-    group::muk_id,
-    world::{CHANNEL, LATE, SOON, World, add, counter, expel, join},
+    group::{muk, muk_id},
+    world::{CHANNEL, Client, LATE, PATIENCE, SILENCE, SOON, World, add, counter, expel, join},
 };
 
 #[test]
@@ -93,8 +93,8 @@ fn forged_and_old_answers_are_counted_told_once_and_change_nothing() {
     world.wait_for(|kind| matches!(kind, EventKind::Confirmed { .. }));
     c1.answers(&answer);
     let refused = || world.service.counters().verifications_refused;
-    let end = std::time::Instant::now() + crate::world::PATIENCE;
-    while refused().total() < 5 && std::time::Instant::now() < end {
+    let end = Instant::now() + PATIENCE;
+    while refused().total() < 5 && Instant::now() < end {
         std::thread::yield_now();
     }
     assert_eq!(refused().count(Reject::KeyAuthFailed), 3);
@@ -109,14 +109,55 @@ fn client_that_moved_or_has_a_new_muk_is_sent_what_it_lacks_at_once() {
     let c1 = world.add("c1");
     world.does(join("c1"));
     c1.message();
-    let mut elsewhere = crate::world::Client::new("c1", world.service.mikey_address().unwrap());
+    let mut elsewhere = Client::new("c1", world.service.mikey_address().unwrap());
     let reach = Reach::Udp(elsewhere.socket.local_addr().unwrap());
     world.does(Request::Relocate { client: "c1".into(), reach });
     assert_eq!(counter(&elsewhere.message()), 2);
-    let (muk_id, muk) = (muk_id("c1-new"), crate::group::muk("c1-new"));
-    elsewhere.store.insert_muk(muk_id.clone(), crate::group::muk("c1-new")).unwrap();
-    world.does(Request::RenewMuk { client: "c1".into(), muk_id, muk });
+    let (muk_id, new) = (muk_id("c1-new"), muk("c1-new"));
+    elsewhere.store.insert_muk(muk_id.clone(), muk("c1-new")).unwrap();
+    world.does(Request::RenewMuk { client: "c1".into(), muk_id, muk: new });
     assert_eq!(elsewhere.confirms(), 1);
     world.wait_for(|kind| matches!(kind, EventKind::Confirmed { .. }));
     assert!(c1.hears_nothing());
 }
+
+#[test]
+fn large_channel_gets_its_update_in_one_commit_and_switches_when_all_have_answered() {
+    const MEMBERS: usize = 1000;
+    let mut world = World::with(|options| options.timing.udp = SECONDS);
+    world.open(|spec| spec.confirm_within = Duration::from_secs(600));
+    // All behind one address, as behind one NAT.
+    let names: Vec<_> = (0..MEMBERS).map(|number| format!("client {number}")).collect();
+    let mut all = Client::new("c1", world.service.mikey_address().unwrap());
+    let reach = Reach::Udp(all.socket.local_addr().unwrap());
+    for name in &names {
+        all.store.insert_muk(muk_id(name), muk(name)).unwrap();
+    }
+    world.does_all(names.iter().map(|name| add(name, reach)));
+    world.does_all(names.iter().map(|name| {
+        let (channel, client) = (CHANNEL.into(), name.as_str().into());
+        Request::JoinInAnswer { channel, client }
+    }));
+    let before = world.service.counters();
+    world.service.submit(expel(&["client 0"]), |result| assert!(result.unwrap().changed));
+    let end = Instant::now() + 3 * PATIENCE;
+    while world.service.counters().switches == before.switches {
+        assert!(Instant::now() < end);
+        if let Some(message) = all.hears(SILENCE) {
+            let (_, answer) = all.open(&message);
+            all.answers(&answer);
+        }
+    }
+    world.wait_for(|kind| matches!(kind, EventKind::Switched { unconfirmed: 0, .. }));
+    let after = world.service.counters();
+    assert_eq!(after.updates - before.updates, 1);
+    let sent = world.service.events(Some(0)).take(usize::MAX).events;
+    let most = sent.iter().filter_map(|event| match event.kind {
+        EventKind::MskSent { messages, .. } => Some(messages),
+        _ => None,
+    });
+    assert_eq!(most.max(), Some(MEMBERS as u64 - 1), "all behind one commit");
+}
+
+/// Repetition for a slow machine.
+const SECONDS: Retry = Retry::new(Duration::from_secs(2), Duration::from_secs(2), 20);

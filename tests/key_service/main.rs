@@ -14,4 +14,5 @@ mod disk;
 mod restart;
 mod retry;
 mod sdp;
+mod secrets;
 mod world;

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::bounded;
 use mcast_srtp::{
     ids::MskId,
     keys::{KeyLimits, KeyStore, Outcome},
@@ -83,6 +84,20 @@ impl World {
         let name = request.name();
         let reply = self.service.call(request);
         reply.unwrap_or_else(|refused| panic!("{name}: {refused}"))
+    }
+
+    /// Up to a thousand requests that share commits.
+    pub(crate) fn does_all(&self, requests: impl Iterator<Item = Request>) {
+        let (answer, answers) = bounded(1000);
+        let mut asked = 0;
+        for request in requests {
+            let answer = answer.clone();
+            self.service.submit(request, move |result| answer.send(result).unwrap());
+            asked += 1;
+        }
+        for _ in 0..asked {
+            assert!(answers.recv_timeout(PATIENCE).unwrap().unwrap().changed);
+        }
     }
 
     pub(crate) fn refuses(&self, request: Request) -> (RefusedKind, String) {
