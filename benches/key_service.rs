@@ -96,7 +96,7 @@ fn expulsion(b: &mut Bencher<'_>, members: u64) {
 /// Asks, and waits for the answers of some together.
 fn ask(service: &KeyService, waiting: &mut VecDeque<Receiver<bool>>, request: Request) {
     let (answer, answers) = bounded(1);
-    service.submit(request, move |result| drop(answer.send(result.unwrap().changed)));
+    service.submit(request, move |result| answer.send(result.unwrap().changed).unwrap());
     waiting.push_back(answers);
     if waiting.len() == TOGETHER {
         waiting.drain(..).for_each(|answers| assert!(answers.recv().unwrap()));

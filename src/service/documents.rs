@@ -177,7 +177,7 @@ mod tests {
     ) -> (DocumentWait, crossbeam_channel::Receiver<u64>) {
         let (told, hears) = crossbeam_channel::bounded(1);
         let done =
-            Box::new(move |document: Arc<ChannelDocument>| drop(told.send(document.version)));
+            Box::new(move |document: Arc<ChannelDocument>| told.send(document.version).unwrap());
         (documents.when_newer(&"17".into(), None, after, done).unwrap(), hears)
     }
 
