@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::SystemTime,
@@ -73,14 +74,14 @@ struct Told<'a> {
     shared: &'a Shared,
     socket: Option<&'a MskSocket>,
     /// Messages by UDP that leave together.
-    messages: Vec<MskMessage>,
+    messages: Vec<(MskMessage, SocketAddr)>,
     events: Vec<(Option<ChannelId>, EventKind)>,
 }
 
 impl Told<'_> {
     fn msk(&mut self, message: MskMessage, server: &KeyServer) {
         match message.to {
-            Route::Udp(_) => self.messages.push(message),
+            Route::Udp(to) => self.messages.push((message, to)),
             Route::SdpOffer => {
                 let template = server.spec(&message.channel).and_then(|spec| spec.sdp.as_deref());
                 self.shared.offers.put(&message, template);
@@ -153,7 +154,7 @@ impl Told<'_> {
         .into_iter()
         .peekable();
         let mut tallies = BTreeMap::<_, Tally<'_>>::new();
-        for (place, message) in messages.iter().enumerate() {
+        for (place, (message, _)) in messages.iter().enumerate() {
             let of = (&message.channel, message.msk_id, message.purpose.name());
             let tally = tallies.entry(of).or_insert_with(|| Tally::of(message));
             match unsent.next_if(|unsent| unsent.place == place) {

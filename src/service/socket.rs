@@ -17,7 +17,7 @@ use tracing::debug;
 use super::counters::Counts;
 use crate::{
     error::Error,
-    keyserver::{MskMessage, Route},
+    keyserver::MskMessage,
     net::{bind_unicast, send_batch},
 };
 
@@ -72,36 +72,14 @@ impl MskSocket {
 
     /// Sends messages in their order, many in a system call; returns those that did not leave. Waits
     /// for room in the socket's buffer, but not for ever.
-    pub(super) fn send(&self, messages: &[MskMessage]) -> Vec<Unsent> {
+    pub(super) fn send<'a>(&self, messages: &'a [(MskMessage, SocketAddr)]) -> Vec<Unsent> {
         let v6 = self.address().is_some_and(|own| own.is_ipv6());
-        let datagram = |message| datagram(message, v6);
-        let (places, datagrams): (Vec<_>, Vec<_>) = messages
-            .iter()
-            .enumerate()
-            .filter_map(|(place, message)| Some((place, datagram(message)?)))
-            .unzip();
-        let mut unsent = Vec::new();
-        let give_up = Instant::now() + self.patience;
-        let mut done = 0;
-        while let Some(rest) = datagrams.get(done..).filter(|rest| !rest.is_empty()) {
-            match send_batch(&self.socket, rest) {
-                Ok(sent) => done += sent,
-                Err(error) if is_timeout(&error) && Instant::now() < give_up => {}
-                Err(error) if is_timeout(&error) => {
-                    let why = Arc::new(error);
-                    let left = places.iter().skip(done);
-                    unsent
-                        .extend(left.map(|place| Unsent { place: *place, why: Arc::clone(&why) }));
-                    break;
-                }
-                Err(error) => {
-                    let place = places.get(done).copied().unwrap_or_default();
-                    unsent.push(Unsent { place, why: Arc::new(error) });
-                    done += 1;
-                }
-            }
-        }
-        unsent
+        let datagram = |(message, to): &'a (MskMessage, SocketAddr)| {
+            (&*message.octets, if v6 { mapped(*to) } else { *to })
+        };
+        let datagrams: Vec<_> = messages.iter().map(datagram).collect();
+        let send = |from| send_batch(&self.socket, datagrams.get(from..).unwrap_or_default());
+        push(datagrams.len(), self.patience, send)
     }
 
     /// Reads datagrams until told to stop.
@@ -128,14 +106,40 @@ impl MskSocket {
     }
 }
 
-/// What leaves for a message by UDP.
-fn datagram(message: &MskMessage, v6: bool) -> Option<(&[u8], SocketAddr)> {
-    let Route::Udp(to) = message.to else { return None };
-    let ip = match to.ip() {
-        IpAddr::V4(ip) if v6 => ip.to_ipv6_mapped().into(),
-        ip => ip,
-    };
-    Some((&message.octets, SocketAddr::new(ip, to.port())))
+/// Has `send` send everything from a place on, until all is sent or has failed. Where there is no room
+/// it is called again until `patience` is over: all that is left has failed then.
+fn push(
+    count: usize,
+    patience: Duration,
+    mut send: impl FnMut(usize) -> io::Result<usize>,
+) -> Vec<Unsent> {
+    let (give_up, mut done, mut unsent) = (Instant::now() + patience, 0, Vec::new());
+    while done < count {
+        match send(done) {
+            Ok(sent) => done += sent,
+            Err(error) if is_timeout(&error) => {
+                if Instant::now() >= give_up {
+                    let why = Arc::new(error);
+                    unsent
+                        .extend((done..count).map(|place| Unsent { place, why: Arc::clone(&why) }));
+                    return unsent;
+                }
+            }
+            Err(error) => {
+                unsent.push(Unsent { place: done, why: Arc::new(error) });
+                done += 1;
+            }
+        }
+    }
+    unsent
+}
+
+/// An address as a socket for both families writes it.
+fn mapped(to: SocketAddr) -> SocketAddr {
+    match to.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+        IpAddr::V6(_) => to,
+    }
 }
 
 fn is_timeout(error: &io::Error) -> bool {
@@ -151,3 +155,46 @@ const TICK: Duration = Duration::from_millis(100);
 const SEND_TICK: Duration = Duration::from_millis(20);
 /// Octets asked for in each direction: ten thousand small datagrams.
 const BUFFER: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(count: usize, send: impl FnMut(usize) -> io::Result<usize>) -> Vec<usize> {
+        push(count, Duration::ZERO, send).into_iter().map(|unsent| unsent.place).collect()
+    }
+
+    #[test]
+    fn buffer_that_stays_full_ends_the_attempt_and_nothing_is_lost_from_sight() {
+        let full = |from| if from < 4 { Ok(2) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        assert_eq!(failed(7, full), [4, 5, 6]);
+        assert!(failed(4, full).is_empty());
+    }
+
+    #[test]
+    fn room_that_comes_in_time_is_used() {
+        let mut calls = 0;
+        let slow = |_| {
+            calls += 1;
+            if calls % 2 == 1 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(1) }
+        };
+        let unsent = push(3, Duration::from_secs(3600), slow);
+        assert_eq!((unsent.len(), calls), (0, 6));
+    }
+
+    #[test]
+    fn one_address_that_is_refused_costs_its_own_message_only() {
+        let refuses =
+            |from| if from == 2 { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(1) };
+        assert_eq!(failed(5, refuses), [2]);
+    }
+
+    #[test]
+    fn socket_for_both_families_sends_to_clients_of_either() {
+        let any = MskSocket::open("[::]:0".parse().unwrap(), Duration::ZERO).unwrap();
+        let v4 = MskSocket::open("127.0.0.1:0".parse().unwrap(), Duration::ZERO).unwrap();
+        let [to_v4, to_v6] = ["127.0.0.1:9", "[::1]:9"].map(|to| to.parse().unwrap());
+        assert_eq!((any.reaches(to_v4), any.reaches(to_v6)), (true, true));
+        assert_eq!((v4.reaches(to_v4), v4.reaches(to_v6)), (true, false));
+    }
+}
