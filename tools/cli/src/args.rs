@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use mcast_srtp::srtp::Profile;
 
-use crate::key_source::KeySource;
+use crate::{ctl::CtlArgs, key_source::KeySource};
 
 /// SRTP over multicast, keyed by MIKEY as MBMS security and OMA Multicast PoC define it.
 ///
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     Recv(Box<RecvArgs>),
     Inspect(InspectArgs),
+    KeyServer(KeyServerArgs),
+    Ctl(Box<CtlArgs>),
 }
 
 /// Key server, broadcaster and three clients in one process, with a client expelled in mid-stream.
@@ -187,6 +189,34 @@ pub(crate) struct InspectArgs {
     pub(crate) json: bool,
 }
 
+/// Key server: clients, channels, membership and MSK updates, controlled over HTTP.
+///
+/// Serves HTTP/JSON on a loopback address (127.0.0.1:7269) or a Unix socket, and MSK messages on UDP
+/// 2269. What was answered survives a crash. `mcast-srtp ctl` is the client; GET /openapi.json
+/// describes the interface. Requests and answers are not encrypted: other hosts come through a reverse
+/// proxy with TLS. Ends by SIGTERM or Ctrl-C. Prints the addresses when it serves; tells systemd too.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  mcast-srtp key-server --config key-server.toml\n\n\
+Least configuration (TOML; tools/cli/examples/key-server.toml shows all):\n  \
+[state]\n  file = \"/var/lib/mcast-srtp/key-server.state\"\n  \
+key = \"credential:state-key\"      # FILE, env:NAME or credential:NAME, 64 hex digits\n\n  \
+[http]\n  listen = \"127.0.0.1:7269\"\n  \
+token = \"credential:operator-token\"\n\n  \
+[mikey]\n  listen = \"0.0.0.0:2269\"")]
+pub(crate) struct KeyServerArgs {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// Check the configuration and the files it names, then end
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Print the addresses as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 fn profile(name: &str) -> Result<Profile, String> {
     Profile::from_name(name).map_err(|error| error.to_string())
 }
@@ -220,9 +250,13 @@ mod tests {
 
     #[test]
     fn every_command_shows_an_example() {
-        for command in CommandLine::command().get_subcommands_mut() {
-            let help = command.render_long_help().to_string();
-            assert!(help.contains("Example:\n  mcast-srtp "), "{help}");
+        fn check(command: &mut clap::Command) {
+            for command in command.get_subcommands_mut().filter(|one| one.get_name() != "help") {
+                let help = command.render_long_help().to_string();
+                assert!(help.contains("Example:\n  mcast-srtp "), "{help}");
+                check(command);
+            }
         }
+        check(&mut CommandLine::command());
     }
 }

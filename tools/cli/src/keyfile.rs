@@ -7,28 +7,42 @@ use std::{fmt, ops::Range, path::Path};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use mcast_srtp::{
     ids::Mki,
-    keys::{
-        Muk, MukId,
-        gba::{Bootstrapped, Variant},
-    },
-    secret::{Secret, SecretBytes},
+    keys::{Muk, MukId},
+    keyserver::Reach,
+    secret::SecretBytes,
     srtp::{Profile, TrafficKey},
 };
 use serde::{Deserialize, de::IgnoredAny};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use crate::exit::Failure;
+use crate::{
+    exit::Failure,
+    toml_file::{self, Fault},
+    user_key::{GbaInputs, GivenMuk, hex_octets, octets, reach},
+};
 
 /// What a key file holds, ready for use.
 #[derive(Debug, Default)]
 pub(crate) struct KeyFile {
-    /// MUKs with the identities that select them, given or derived by GBA.
-    pub(crate) muks: Vec<(MukId, Muk)>,
+    /// MUKs, given or derived by GBA.
+    pub(crate) muks: Vec<GivenClient>,
     /// MSK messages, to be opened under one of the MUKs.
     pub(crate) msk_messages: Vec<Vec<u8>>,
     /// Traffic keys given outright.
     pub(crate) traffic_keys: Vec<GivenKey>,
+}
+
+/// A MUK and whose it is.
+#[derive(Debug)]
+pub(crate) struct GivenClient {
+    /// The client's name at a key server; its IDr unless another is given.
+    pub(crate) client: String,
+    /// The identities that select the MUK.
+    pub(crate) id: MukId,
+    pub(crate) muk: Muk,
+    /// How a key server reaches the client; by SDP unless an address is given.
+    pub(crate) reach: Reach,
 }
 
 /// A traffic key given outright, checked to fit its profile.
@@ -57,24 +71,17 @@ impl KeyFile {
     /// # Errors
     /// A usage failure that says where and what is wrong.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let cannot = |error| Failure::usage(format!("cannot read {}: {error}", path.display()));
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(cannot)?);
-        Self::parse(&text).map_err(|fault| {
-            Failure::usage(format!("{}:{}: {}", path.display(), fault.line, fault.text))
-        })
+        toml_file::read(path, Self::parse)
     }
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        let raw: Raw = toml::from_str(text).map_err(|error| Fault::syntax(text, &error))?;
+        let raw: Raw = toml::from_str(text).map_err(|error| syntax(text, &error))?;
         let mut file = Self::default();
         for (n, muk) in (1..).zip(&raw.muk) {
-            let entry = Entry { text, table: "muk", n };
-            let id = MukId { idi: entry.name("idi", &muk.idi)?, idr: entry.name("idr", &muk.idr)? };
-            let key = entry.fixed("key", &muk.key, "a MUK")?;
-            file.muks.push((id, Muk(Secret::new(*key))));
+            file.muks.push(muk.read(&Entry { text, table: "muk", n })?);
         }
         for (n, gba) in (1..).zip(&raw.gba) {
-            file.muks.push(gba.derive(&Entry { text, table: "gba", n })?);
+            file.muks.push(gba.read(&Entry { text, table: "gba", n })?);
         }
         for (n, message) in (1..).zip(&raw.msk_message) {
             let entry = Entry { text, table: "msk_message", n };
@@ -112,6 +119,8 @@ struct RawMuk {
     idi: Text,
     idr: Text,
     key: SecretText,
+    client: Option<Text>,
+    reach: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +133,8 @@ struct RawGba {
     impi: Text,
     naf: Text,
     idr: Text,
+    client: Option<Text>,
+    reach: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -146,33 +157,59 @@ struct RawMtk {
     _at_ms: Option<IgnoredAny>,
 }
 
+impl RawMuk {
+    fn read(&self, entry: &Entry<'_>) -> Result<GivenClient, Fault> {
+        let given =
+            GivenMuk { idi: self.idi.get_ref(), idr: self.idr.get_ref(), key: self.key.get_ref() };
+        let (id, muk) = given.read().map_err(|fault| {
+            let span = match fault.field {
+                "idi" => self.idi.span(),
+                "idr" => self.idr.span(),
+                _ => self.key.span(),
+            };
+            entry.fault(fault.field, span, fault.what)
+        })?;
+        entry.client(&self.client, &self.reach, id, muk)
+    }
+}
+
 impl RawGba {
-    /// TS 33.220 and TS 33.246: Ks to Ks_NAF or Ks_int_NAF, which is the MUK.
-    fn derive(&self, entry: &Entry<'_>) -> Result<(MukId, Muk), Fault> {
-        let variant = match self.variant.get_ref().as_str() {
-            "me" => Variant::Me,
-            "u" => Variant::U,
-            _ => {
-                let what = "neither \"me\" (GBA_ME) nor \"u\" (GBA_U)";
-                return Err(entry.fault("variant", self.variant.span(), what));
-            }
+    fn read(&self, entry: &Entry<'_>) -> Result<GivenClient, Fault> {
+        let inputs = GbaInputs {
+            variant: self.variant.get_ref(),
+            ck: self.ck.get_ref(),
+            ik: self.ik.get_ref(),
+            rand: self.rand.get_ref(),
+            impi: self.impi.get_ref(),
+            naf: self.naf.get_ref(),
+            idr: self.idr.get_ref(),
         };
-        let bootstrapped = Bootstrapped {
-            ck: &Secret::new(*entry.fixed("ck", &self.ck, "CK")?),
-            ik: &Secret::new(*entry.fixed("ik", &self.ik, "IK")?),
-            rand: *entry.fixed("rand", &self.rand, "RAND")?,
-            impi: &entry.name("impi", &self.impi)?,
-            naf: &entry.name("naf", &self.naf)?,
-        };
-        //= K15: IDi is the FQDN of the NAF
-        let id = MukId { idi: bootstrapped.naf.to_owned(), idr: entry.name("idr", &self.idr)? };
-        Ok((id, bootstrapped.user_keys(variant).muk))
+        let (id, muk) = inputs.derive().map_err(|fault| {
+            let span = match fault.field {
+                "variant" => self.variant.span(),
+                "ck" => self.ck.span(),
+                "ik" => self.ik.span(),
+                "rand" => self.rand.span(),
+                "impi" => self.impi.span(),
+                "naf" => self.naf.span(),
+                _ => self.idr.span(),
+            };
+            entry.fault(fault.field, span, fault.what)
+        })?;
+        entry.client(&self.client, &self.reach, id, muk)
     }
 }
 
 impl RawMtk {
     fn check(&self, entry: &Entry<'_>) -> Result<GivenKey, Fault> {
-        let mki_octets = entry.hex("mki", &self.mki)?;
+        let hex = |field, text: &SecretText| {
+            hex_octets(text.get_ref()).map_err(|what| entry.fault(field, text.span(), what))
+        };
+        let fitting = |field, text: &SecretText, profile: Profile, len| {
+            octets(text.get_ref(), &profile.to_string(), len)
+                .map_err(|what| entry.fault(field, text.span(), what))
+        };
+        let mki_octets = hex("mki", &self.mki)?;
         let mki = Mki::new(&mki_octets).ok_or_else(|| {
             entry.fault("mki", self.mki.span(), format!("more than {} octets", Mki::MAX_LEN))
         })?;
@@ -181,12 +218,10 @@ impl RawMtk {
             Some(name) => Profile::from_name(name.get_ref())
                 .map_err(|error| entry.fault("profile", name.span(), error))?,
         };
-        let key = entry.octets("key", &self.key, &profile.to_string(), profile.cipher.key_len())?;
+        let key = fitting("key", &self.key, profile, profile.cipher.key_len())?;
         let salt = match &self.salt {
             None => Zeroizing::default(),
-            Some(salt) => {
-                entry.octets("salt", salt, &profile.to_string(), profile.cipher.salt_len())?
-            }
+            Some(salt) => fitting("salt", salt, profile, profile.cipher.salt_len())?,
         };
         // Of at most Mki::MAX_LEN octets, so it fits.
         let mki_len = u8::try_from(mki_octets.len()).unwrap_or(u8::MAX);
@@ -201,23 +236,13 @@ impl RawMtk {
     }
 }
 
-/// What is wrong with a key file, and on which line.
-#[derive(Debug)]
-struct Fault {
-    line: usize,
-    text: String,
-}
-
-impl Fault {
-    fn syntax(text: &str, error: &toml::de::Error) -> Self {
-        let line = error.span().map_or(1, |span| line_of(text, span.start));
-        // Such a message quotes the value that it did not expect.
-        let told = match error.message() {
-            message if message.starts_with("invalid type") => "wrong type: the fields are texts",
-            message => message,
-        };
-        Self { line, text: told.to_owned() }
+/// What the parser says, without the value that it did not expect.
+fn syntax(text: &str, error: &toml::de::Error) -> Fault {
+    if error.message().starts_with("invalid type") {
+        let start = error.span().map_or(0, |span| span.start);
+        return Fault::new(text, start, "wrong type: the fields are texts");
     }
+    Fault::syntax(text, error)
 }
 
 /// One table of the file, for complaints.
@@ -229,52 +254,28 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     fn fault(&self, field: &str, span: Range<usize>, what: impl fmt::Display) -> Fault {
-        let text = format!("[[{}]] entry {}, field {field}: {what}", self.table, self.n);
-        Fault { line: line_of(self.text, span.start), text }
+        let table = format!("[[{}]] entry {}", self.table, self.n);
+        Fault::field(self.text, span, &table, field, what)
     }
 
-    fn hex(&self, field: &str, value: &SecretText) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        let digits = value.get_ref().as_str();
-        hex::decode(digits).map(Zeroizing::new).map_err(|error| {
-            let what = match error {
-                hex::FromHexError::InvalidHexCharacter { index, .. } => {
-                    format!("character {} is not a hex digit", index + 1)
-                }
-                _ => format!("{} hex digits, an odd number", digits.len()),
-            };
-            self.fault(field, value.span(), what)
-        })
-    }
-
-    /// Hex of a known length; `of_what` takes it.
-    fn octets(
+    fn client(
         &self,
-        field: &str,
-        value: &SecretText,
-        of_what: &str,
-        len: usize,
-    ) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        let octets = self.hex(field, value)?;
-        if octets.len() == len {
-            return Ok(octets);
-        }
-        let have = 2 * octets.len();
-        let what = format!("{have} hex digits, but {of_what} takes {} ({len} octets)", 2 * len);
-        Err(self.fault(field, value.span(), what))
-    }
-
-    /// The same as an array.
-    fn fixed<const N: usize>(
-        &self,
-        field: &str,
-        value: &SecretText,
-        of_what: &str,
-    ) -> Result<Zeroizing<[u8; N]>, Fault> {
-        let octets = self.octets(field, value, of_what, N)?;
-        let mut array = Zeroizing::new([0; N]);
-        // `octets` checked the length.
-        array.copy_from_slice(&octets);
-        Ok(array)
+        client: &Option<Text>,
+        way: &Option<Text>,
+        id: MukId,
+        muk: Muk,
+    ) -> Result<GivenClient, Fault> {
+        let client = match client {
+            Some(name) => self.name("client", name)?,
+            None => id.idr.clone(),
+        };
+        let reach = match way {
+            Some(text) => {
+                reach(text.get_ref()).map_err(|what| self.fault("reach", text.span(), what))?
+            }
+            None => Reach::Sdp,
+        };
+        Ok(GivenClient { client, id, muk, reach })
     }
 
     fn name(&self, field: &str, value: &Text) -> Result<String, Fault> {
@@ -285,10 +286,6 @@ impl Entry<'_> {
     }
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|octet| *octet == b'\n').count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,8 +293,7 @@ mod tests {
     const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
     fn fault(text: &str) -> String {
-        let fault = KeyFile::parse(text).unwrap_err();
-        format!("{}: {}", fault.line, fault.text)
+        KeyFile::parse(text).unwrap_err().to_string()
     }
 
     fn muk(key: &str) -> String {
@@ -319,11 +315,22 @@ mod tests {
         );
         let file = KeyFile::parse(&text).unwrap();
         assert_eq!(file.muks.len(), 2);
-        assert_eq!(file.muks[1].0.idi, "bmsc.example");
-        assert_ne!(file.muks[0].1.0.expose(), file.muks[1].1.0.expose());
+        assert_eq!(file.muks[1].id.idi, "bmsc.example");
+        assert_ne!(file.muks[0].muk.0.expose(), file.muks[1].muk.0.expose());
         assert_eq!(file.msk_messages, [[0, 1, 2]]);
         assert_eq!(file.traffic_keys[0].mki.to_string(), "000100010001");
         assert_eq!(KeyFile::parse("").unwrap().muks.len(), 0);
+    }
+
+    #[test]
+    fn entry_may_say_whose_it_is_and_how_to_reach_it() {
+        let text = format!("{}client = \"c1\"\nreach = \"192.0.2.7\"\n{GBA}", muk(KEY));
+        let clients: Vec<_> = KeyFile::parse(&text).unwrap().muks;
+        assert_eq!(clients[0].client, "c1");
+        assert_eq!(clients[0].reach, Reach::Udp("192.0.2.7:2269".parse().unwrap()));
+        assert_eq!((clients[1].client.as_str(), clients[1].reach), ("c1@bsf.example", Reach::Sdp));
+        let told = fault(&text.replace("192.0.2.7", "c1.example"));
+        assert!(told.starts_with("6: [[muk]] entry 1, field reach: neither sdp"), "{told}");
     }
 
     #[test]

@@ -1,18 +1,23 @@
-//! The program `mcast-srtp`: a demonstration, a gateway in one command, and a reader of captures.
+//! The program `mcast-srtp`: a demonstration, a gateway in one command, a key server and its control,
+//! and a reader of captures.
 
 mod args;
 mod burst;
+mod control;
+mod ctl;
 mod demo;
 mod exit;
 mod field;
-#[allow(dead_code, unused_imports, reason = "the commands over it come one by one")]
 mod http;
 mod inspect;
+mod key_server;
 mod key_source;
 mod keyfile;
 mod recv;
 mod rtpdump;
 mod table;
+mod toml_file;
+mod user_key;
 
 use std::{
     io::{self, Write},
@@ -44,6 +49,8 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Recv(args)) => recv::run(args),
         Some(Command::Demo(args)) => demo::run(args),
+        Some(Command::Ctl(args)) => ctl::run(args),
+        Some(Command::KeyServer(args)) => key_server::run(args),
         None => Err(Failure::usage(CommandLine::command().render_help())),
     }
 }
@@ -64,6 +71,7 @@ fn start_log(line: &CommandLine) {
     let level = match (line.verbose, &line.command) {
         // The demo means its expelled client to be refused.
         (0, Some(Command::Demo(_))) => "error",
+        (0, Some(Command::KeyServer(_))) => "info",
         (0, _) => "warn",
         (1, _) => "info",
         _ => "debug",

@@ -51,7 +51,7 @@ impl Client {
         for wait in Self::RETRIES {
             match self.send(call) {
                 Err(Trouble::Unreachable(_)) => {}
-                Err(Trouble::Broken(_)) if call.is_idempotent() => {}
+                Err(Trouble::Broken(_)) if call.is_repeatable() => {}
                 answered => return answered,
             }
             std::thread::sleep(wait);
@@ -80,11 +80,6 @@ impl Client {
             parser: EventParser::default(),
             ready: VecDeque::new(),
         }))
-    }
-
-    /// The server.
-    pub(crate) const fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
     }
 }
 

@@ -164,6 +164,7 @@ pub(crate) struct Call {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     timeout: Duration,
+    repeatable: bool,
 }
 
 impl Call {
@@ -173,8 +174,10 @@ impl Call {
     /// A request without a body. `path` begins with `/` and is encoded: see [`path`].
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
         let headers = vec![(ACCEPT, HeaderValue::from_static("*/*"))];
-        let body = Bytes::new();
-        Self { method, path: path.into(), headers, body, timeout: Self::PATIENCE }
+        //= RFC 9110 §9.2.2: PUT, DELETE and safe methods are idempotent
+        let repeatable = method.is_idempotent();
+        let (path, body, timeout) = (path.into(), Bytes::new(), Self::PATIENCE);
+        Self { method, path, headers, body, timeout, repeatable }
     }
 
     /// The same, with a body, which is erased after use.
@@ -194,9 +197,14 @@ impl Call {
         Self { timeout, ..self }
     }
 
-    /// Whether sending it twice does what sending it once does (RFC 9110 §9.2.2).
-    pub(super) fn is_idempotent(&self) -> bool {
-        self.method.is_idempotent()
+    /// The same, marked as one that does no more when it is sent twice.
+    pub(crate) fn repeatable(self) -> Self {
+        Self { repeatable: true, ..self }
+    }
+
+    /// Whether sending it twice does what sending it once does.
+    pub(super) const fn is_repeatable(&self) -> bool {
+        self.repeatable
     }
 
     pub(super) const fn timeout(&self) -> Duration {

@@ -9,7 +9,7 @@ mod endpoint;
 mod event_stream;
 mod token;
 
-pub(crate) use client::{Client, EventStream};
+pub(crate) use client::Client;
 pub(crate) use endpoint::{Answer, Call, Endpoint, Trouble, path};
 pub(crate) use event_stream::StreamedEvent;
 pub(crate) use token::Token;

@@ -19,7 +19,7 @@ use mcast_srtp::{
 
 use crate::{
     field::Field,
-    keyfile::{GivenKey, KeyFile},
+    keyfile::{GivenClient, GivenKey, KeyFile},
 };
 
 /// Keys, and the state of the streams they open.
@@ -69,7 +69,7 @@ impl Opener {
             streams: Unprotector::new(limits),
             sessions: BTreeMap::new(),
         };
-        for (id, muk) in file.muks {
+        for GivenClient { id, muk, .. } in file.muks {
             // The second copy checks verification messages, which the store only makes.
             let copy = Muk(Secret::new(*muk.0.expose()));
             opener.store.insert_muk(id.clone(), muk)?;

@@ -90,8 +90,8 @@ fn start(
     let mut builder = Gateway::builder()
         .workers(args.workers.into())
         .receive_options(ReceiveOptions::default().with_gro(args.gro));
-    for (id, muk) in keys.muks {
-        builder = builder.muk(id, muk);
+    for given in keys.muks {
+        builder = builder.muk(given.id, given.muk);
     }
     if let Some(address) = args.msk_at {
         builder = builder.key_address(SocketAddr::new(address, args.mikey_port));
