@@ -5,6 +5,8 @@
 #[path = "../../../../tests/common/pcap.rs"]
 pub(crate) mod pcap;
 
+pub(crate) mod key_server;
+
 use std::{
     io::Write,
     path::{Path, PathBuf},
