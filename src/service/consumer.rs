@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
@@ -13,14 +14,15 @@ use super::{
     event::EventKind,
 };
 use crate::{
+    broadcast::ChannelId,
     error::Error,
-    keyserver::{Change, Consumed, KeyServer, MembershipEvent, Publisher},
+    keyserver::{Change, ClientId, Consumed, KeyServer, MembershipEvent, Publisher},
 };
 
 /// What has been taken off the bus.
 #[derive(Debug)]
 pub(super) struct Consumer {
-    pub(super) bus: Box<dyn MembershipBus>,
+    bus: Box<dyn MembershipBus>,
     /// What the bus knows to be taken, of each publisher.
     acknowledged: BTreeMap<Publisher, u64>,
     /// Gaps that have been told.
@@ -52,9 +54,10 @@ impl Consumer {
             return;
         }
         self.next = desk.now + AGAIN;
-        for publisher in self.bus.publishers() {
+        let publishers = caught(|| Ok(self.bus.publishers())).unwrap_or_default();
+        for publisher in publishers {
             let after = taken(desk.server, &publisher);
-            match self.bus.fetch(&publisher, after, limit) {
+            match caught(|| self.bus.fetch(&publisher, after, limit)) {
                 Ok(events) => {
                     self.failing = false;
                     self.consume(&events, desk, counts);
@@ -115,6 +118,16 @@ impl Consumer {
         }
     }
 
+    /// Publishes what happened to a client of this PF.
+    pub(super) fn publish(
+        &mut self,
+        channel: &ChannelId,
+        client: &ClientId,
+        change: Change,
+    ) -> Result<u64, Error> {
+        caught(|| self.bus.publish(channel, client, change))
+    }
+
     /// What has been taken is durable: the bus may let it go. After a restart it is told once more.
     pub(super) fn acknowledge(&mut self, server: &KeyServer, counts: &Counts) {
         for (publisher, taken) in server.consumed() {
@@ -122,7 +135,7 @@ impl Consumer {
             if acknowledged.is_some_and(|acknowledged| acknowledged >= taken) {
                 continue;
             }
-            match self.bus.acknowledge(publisher, taken) {
+            match caught(|| self.bus.acknowledge(publisher, taken)) {
                 Ok(()) => drop(self.acknowledged.insert(publisher.clone(), taken)),
                 Err(_) => counts.bus_failures.add(1),
             }
@@ -135,6 +148,12 @@ impl Consumer {
             desk.tell(None, EventKind::BusFailed { why: error.to_string() });
         }
     }
+}
+
+/// Calls the bus, which is not ours, and may panic without taking the thread along.
+fn caught<T>(call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(Error::invalid("the membership bus has panicked")))
 }
 
 fn taken(server: &KeyServer, publisher: &Publisher) -> u64 {

@@ -93,7 +93,7 @@ counters! {
     bus_gaps,
     /// Calls of the membership bus that failed.
     bus_failures,
-    /// Callbacks (answers, looks, waits) that panicked.
+    /// Callbacks (answers, looks, waits, news of events) that panicked.
     callback_panics,
 }
 

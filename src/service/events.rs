@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -17,6 +18,8 @@ pub(super) struct Ring {
     news: Condvar,
     /// Events that readers have missed, each counted for each reader.
     pub(super) missed: Count,
+    /// Wakers that panicked, and were not called again.
+    pub(super) panics: Count,
 }
 
 struct Kept {
@@ -45,7 +48,12 @@ impl Ring {
         let first_id = since_1970(start).saturating_mul(IDS_PER_MILLISECOND).max(1);
         let (events, wakers, limit) = (VecDeque::new(), Vec::new(), limit.max(1));
         let kept = Kept { events, limit, first_id, next_id: first_id, ended: false, wakers };
-        Self { kept: Mutex::new(kept), news: Condvar::new(), missed: Count::default() }
+        Self {
+            kept: Mutex::new(kept),
+            news: Condvar::new(),
+            missed: Count::default(),
+            panics: Count::default(),
+        }
     }
 
     pub(super) fn publish(
@@ -72,6 +80,14 @@ impl Ring {
         self.tell(kept);
     }
 
+    /// Calls a waker; tells whether it is to be called again.
+    fn wakes(&self, wake: &mut Waker) -> bool {
+        catch_unwind(AssertUnwindSafe(wake)).unwrap_or_else(|_| {
+            self.panics.add(1);
+            false
+        })
+    }
+
     /// The events behind a number, which moves on.
     fn read(&self, kept: &Kept, after: &mut u64, limit: usize) -> Batch {
         let oldest = kept.events.front().map_or(kept.next_id, |event| event.id);
@@ -88,7 +104,7 @@ impl Ring {
     }
 
     fn tell(&self, mut kept: std::sync::MutexGuard<'_, Kept>) {
-        kept.wakers.retain_mut(|wake| wake());
+        kept.wakers.retain_mut(|wake| self.wakes(wake));
         drop(kept);
         self.news.notify_all();
     }
@@ -150,11 +166,12 @@ impl Subscription {
     /// Has `wake` called with each news from now on, and at once if there are any, until it returns
     /// `false`: for asynchronous shells. It is called by the service's thread, and must neither
     /// wait nor call the service.
-    pub fn on_news(&self, mut wake: impl FnMut() -> bool + Send + 'static) {
+    pub fn on_news(&self, wake: impl FnMut() -> bool + Send + 'static) {
         let mut kept = self.ring.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let news = kept.next_id - 1 > self.after || kept.ended;
-        if !news || wake() {
-            kept.wakers.push(Box::new(wake));
+        let mut wake: Waker = Box::new(wake);
+        if !news || self.ring.wakes(&mut wake) {
+            kept.wakers.push(wake);
         }
     }
 }

@@ -248,8 +248,13 @@ impl KeyService {
     /// What the service has done since its start.
     #[must_use]
     pub fn counters(&self) -> KeyServiceCounters {
-        let events_missed = self.0.shared.ring.missed.value();
-        KeyServiceCounters { events_missed, ..self.0.shared.counts.snapshot() }
+        let ring = &self.0.shared.ring;
+        let counted = self.0.shared.counts.snapshot();
+        KeyServiceCounters {
+            events_missed: ring.missed.value(),
+            callback_panics: counted.callback_panics + ring.panics.value(),
+            ..counted
+        }
     }
 
     /// Whether the service does its work.

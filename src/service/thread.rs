@@ -176,9 +176,9 @@ impl Thread {
         if !self.elsewhere.contains(channel) {
             return None;
         }
-        let bus = &mut self.consumer.as_mut()?.bus;
+        let consumer = self.consumer.as_mut()?;
         let published = clients.iter().try_for_each(|client| {
-            bus.publish(channel, client, change)?;
+            consumer.publish(channel, client, change)?;
             self.shared.counts.bus_published.add(1);
             Ok::<_, Error>(())
         });

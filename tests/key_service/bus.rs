@@ -194,7 +194,8 @@ fn bus_that_takes_nothing_refuses_the_request_and_says_so() {
         fn acknowledge(&mut self, _: &Publisher, _: u64) -> Result<(), Error> {
             gone()
         }
-        fn publish(&mut self, _: &ChannelId, _: &ClientId, _: Change) -> Result<u64, Error> {
+        fn publish(&mut self, _: &ChannelId, client: &ClientId, _: Change) -> Result<u64, Error> {
+            assert_eq!(client.as_str(), "c1", "the bus does not know anybody else");
             gone()
         }
     }
@@ -204,6 +205,7 @@ fn bus_that_takes_nothing_refuses_the_request_and_says_so() {
     });
     let (kind, text) = b.refuses(expel(&["c1"]));
     assert_eq!((kind, &*text), (RefusedKind::Unavailable, "no bus today"));
+    assert!(b.refuses(expel(&["c2"])).1.contains("has panicked"));
     b.wait_for(|kind| matches!(kind, EventKind::BusFailed { .. }));
     // Other requests are none of the bus's business.
     let request = Request::Readmit { channel: CHANNEL.into(), client: "c1".into() };

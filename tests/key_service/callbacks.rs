@@ -19,11 +19,12 @@ fn callback_that_panics_is_counted_and_everybody_else_is_served() {
     let version = world.service.document(&CHANNEL.into(), None).unwrap().version;
     let document =
         world.service.when_document(&CHANNEL.into(), None, version, |_| panic!("of a wait"));
+    world.service.events(None).on_news(|| panic!("of news"));
     assert!(world.does(join("c1")).changed);
     world.does(expel(&["c2"]));
     world.wait_for(|kind| matches!(kind, EventKind::DocumentPublished { .. }));
     assert!(!world.does(join("c1")).changed);
-    assert_eq!(world.service.counters().callback_panics, 3);
+    assert_eq!(world.service.counters().callback_panics, 4);
     assert!(world.service.health().ok);
     drop(document);
 }
