@@ -78,7 +78,7 @@ impl Desk<'_> {
         self.check_reach(reach)?;
         if let Some(known) = self.server.client(&client) {
             if known.reach == reach && self.server.has_muk(&client, &muk_id, &muk) {
-                return Ok(Reply::changed(false));
+                return Ok(Reply::of(false));
             }
             return Err(conflict(format!(
                 "client {client} is on the roster with another MUK or another way to reach it; renew its \
@@ -87,13 +87,13 @@ impl Desk<'_> {
         }
         self.server.add_client(&client, muk_id, muk, reach).map_err(conflict)?;
         self.tell(None, EventKind::ClientAdded { client });
-        Ok(Reply::changed(true))
+        Ok(Reply::of(true))
     }
 
     fn renew_muk(&mut self, client: ClientId, muk_id: MukId, muk: Muk) -> Result<Reply, Refused> {
         self.known(&client)?;
         if self.server.has_muk(&client, &muk_id, &muk) {
-            return Ok(Reply::changed(false));
+            return Ok(Reply::of(false));
         }
         let actions = self.server.renew_muk(&client, muk_id, muk, self.now).map_err(conflict)?;
         self.tell(None, EventKind::MukRenewed { client });
@@ -103,7 +103,7 @@ impl Desk<'_> {
     fn relocate(&mut self, client: ClientId, reach: Reach) -> Result<Reply, Refused> {
         self.check_reach(reach)?;
         if self.known(&client)? == reach {
-            return Ok(Reply::changed(false));
+            return Ok(Reply::of(false));
         }
         let actions = self.server.relocate(&client, reach, self.now).map_err(invalid)?;
         self.tell(None, EventKind::ClientMoved { client });
@@ -111,7 +111,7 @@ impl Desk<'_> {
     }
 
     fn remove_client(&mut self, client: ClientId) -> Result<Reply, Refused> {
-        let Some(known) = self.server.client(&client) else { return Ok(Reply::changed(false)) };
+        let Some(known) = self.server.client(&client) else { return Ok(Reply::of(false)) };
         let channels: Vec<_> = known.channels.iter().cloned().collect();
         let removed = self.server.remove_client(&client, self.now, &mut random);
         let actions = removed.map_err(conflict)?;
@@ -124,7 +124,7 @@ impl Desk<'_> {
 
     fn open_channel(&mut self, channel: ChannelId, spec: ChannelSpec) -> Result<Reply, Refused> {
         match self.server.spec(&channel) {
-            Some(open) if *open == spec => return Ok(Reply::changed(false)),
+            Some(open) if *open == spec => return Ok(Reply::of(false)),
             Some(_) => {
                 return Err(conflict(format!(
                     "channel {channel} is open with other settings; change its policy, or close it first"
@@ -149,7 +149,7 @@ impl Desk<'_> {
 
     fn set_policy(&mut self, channel: &ChannelId, spec: ChannelSpec) -> Result<Reply, Refused> {
         if *self.open(channel)? == spec {
-            return Ok(Reply::changed(false));
+            return Ok(Reply::of(false));
         }
         let set = self.server.set_policy(channel, spec, self.now, &mut random);
         let actions = set.map_err(invalid)?;
@@ -159,7 +159,7 @@ impl Desk<'_> {
 
     fn close_channel(&mut self, channel: ChannelId) -> Result<Reply, Refused> {
         if self.server.spec(&channel).is_none() {
-            return Ok(Reply::changed(false));
+            return Ok(Reply::of(false));
         }
         let actions = self.server.close_channel(&channel).map_err(invalid)?;
         Ok(self.done(actions))
@@ -168,7 +168,7 @@ impl Desk<'_> {
     fn join(&mut self, channel: ChannelId, client: ClientId) -> Result<Reply, Refused> {
         self.admissible(&channel, &client)?;
         if self.server.is_member(&channel, &client) {
-            return Ok(Reply::changed(false));
+            return Ok(Reply::of(false));
         }
         let actions = self.server.join(&channel, &client, self.now).map_err(invalid)?;
         self.tell(Some(&channel), EventKind::Joined { client });
@@ -194,7 +194,7 @@ impl Desk<'_> {
     fn leave(&mut self, channel: ChannelId, client: ClientId) -> Result<Reply, Refused> {
         self.open(&channel)?;
         if !self.server.is_member(&channel, &client) {
-            return Ok(Reply::changed(false));
+            return Ok(Reply::of(false));
         }
         let left = self.server.leave(&channel, &client, self.now, &mut random);
         let actions = left.map_err(invalid)?;
@@ -206,7 +206,7 @@ impl Desk<'_> {
         self.open(&channel)?;
         clients.retain(|client| !self.server.is_expelled(&channel, client));
         if clients.is_empty() {
-            return Ok(Reply::changed(false));
+            return Ok(Reply::of(false));
         }
         let expelled = self.server.expel(&channel, &clients, self.now, &mut random);
         let actions = expelled.map_err(invalid)?;
@@ -222,7 +222,7 @@ impl Desk<'_> {
         if changed {
             self.tell(Some(&channel), EventKind::Readmitted { client });
         }
-        Ok(Reply::changed(changed))
+        Ok(Reply::of(changed))
     }
 
     fn update(
@@ -235,7 +235,7 @@ impl Desk<'_> {
         let is_current = |msk_id| self.server.current_msk(&channel) == Some(msk_id);
         let is_being_replaced = self.server.coming_msk(&channel).is_some();
         if replaces.is_some_and(|msk_id| !is_current(msk_id) || is_being_replaced) {
-            return Ok(Reply::changed(false));
+            return Ok(Reply::of(false));
         }
         let actions =
             self.server.update(&channel, cause, self.now, &mut random).map_err(conflict)?;
@@ -260,9 +260,9 @@ impl Desk<'_> {
         self.known(client)?;
         let message = super::answer::mikey_in(answer).map_err(invalid)?;
         match self.receive(&message, Sender::Client(client)) {
-            Ok(()) => Ok(Reply::changed(true)),
+            Ok(()) => Ok(Reply::of(true)),
             // Answered before, or an offer that a newer one has replaced: nothing to do.
-            Err(Reject::KeyReplayed) => Ok(Reply::changed(false)),
+            Err(Reject::KeyReplayed) => Ok(Reply::of(false)),
             Err(reject) => {
                 let text = format!("the answer of client {client} does not verify: {reject}");
                 Err(Refused::new(RefusedKind::Invalid, text))
@@ -280,7 +280,7 @@ impl Desk<'_> {
         self.watch.hear(channel, &broadcaster, self.now, self.effects);
         // Version 0 is none: a sign of life.
         if version <= held.unwrap_or(0) {
-            return Ok(Reply::changed(false));
+            return Ok(Reply::of(false));
         }
         let holds = self.server.broadcaster_holds(channel, &broadcaster, version, self.now);
         let actions = holds.map_err(invalid)?;
@@ -305,7 +305,7 @@ impl Desk<'_> {
             }
         }
         self.server.set_streams(&channel, streams).map_err(invalid)?;
-        let Some((msk_id, left)) = left else { return Ok(Reply::changed(false)) };
+        let Some((msk_id, left)) = left else { return Ok(Reply::of(false)) };
         let low = self.server.mtk_ids_low(&channel, msk_id, self.now, &mut random);
         let used_up = |_| vec![Action::KeyNumbersUsedUp { channel: channel.clone() }];
         let actions = low.unwrap_or_else(used_up);

@@ -216,7 +216,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub(super) fn changed(changed: bool) -> Self {
+    pub(super) fn of(changed: bool) -> Self {
         Self { changed, ..Self::default() }
     }
 }

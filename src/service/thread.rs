@@ -183,7 +183,7 @@ impl Thread {
             Ok::<_, Error>(())
         });
         let failed = |error: Error| Refused::unavailable(error.to_string());
-        Some(published.map(|()| Reply::changed(true)).map_err(failed))
+        Some(published.map(|()| Reply::of(true)).map_err(failed))
     }
 
     fn receive(&mut self, datagram: &Incoming) {
