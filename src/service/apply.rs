@@ -1,7 +1,10 @@
 //! Requests into calls of the core: what is done already is not done again, and what cannot be done
 //! is refused before anything has changed.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Instant, SystemTime},
+};
 
 use super::{
     effect::Effects,
@@ -132,13 +135,10 @@ impl Desk<'_> {
             }
             None => {}
         }
-        let same_group = |(_, other): &(&ChannelId, &ChannelSpec)| {
-            other.domain == spec.domain && other.key_group == spec.key_group
-        };
-        let kind = match self.server.channels().any(|open| same_group(&open)) {
-            true => RefusedKind::Conflict,
-            false => RefusedKind::Invalid,
-        };
+        let group = (spec.domain, spec.key_group);
+        let taken =
+            self.server.channels().any(|(_, other)| (other.domain, other.key_group) == group);
+        let kind = if taken { RefusedKind::Conflict } else { RefusedKind::Invalid };
         let opened = self.server.open_channel(&channel, spec, self.now, &mut random);
         let actions = opened.map_err(|error| Refused::new(kind, error.to_string()))?;
         if let Some(msk_id) = self.server.current_msk(&channel) {
@@ -204,7 +204,10 @@ impl Desk<'_> {
 
     fn expel(&mut self, channel: ChannelId, mut clients: Vec<ClientId>) -> Result<Reply, Refused> {
         self.open(&channel)?;
-        clients.retain(|client| !self.server.is_expelled(&channel, client));
+        let mut named = BTreeSet::new();
+        clients.retain(|client| {
+            !self.server.is_expelled(&channel, client) && named.insert(client.clone())
+        });
         if clients.is_empty() {
             return Ok(Reply::of(false));
         }
