@@ -36,6 +36,8 @@ pub struct Broadcaster {
     pub(super) coming: Option<Coming>,
     pub(super) protector: Protector,
     pub(super) streams: HashMap<Ssrc, Stream>,
+    /// The SRTCP index that new streams begin with.
+    pub(super) first_rtcp: u32,
     pub(super) changed: Changed,
 }
 
@@ -105,6 +107,7 @@ impl Broadcaster {
             coming: None,
             protector: Protector::new(),
             streams: HashMap::new(),
+            first_rtcp: 0,
             changed: Changed::default(),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Reject},
     ids::{PacketIndex, Ssrc},
     keys::CryptoSession,
-    srtp::{MAX_BATCH, Outgoing, PacketKind, ReplayWindow},
+    srtp::{MAX_BATCH, Outgoing, PacketKind, Protector, ReplayWindow},
     wire::{
         burst::{BurstMessage, BurstPacket},
         rtcp,
@@ -32,8 +32,8 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) const fn new(now: Instant) -> Self {
-        Self { used: None, next_rtcp: 0, last_sent: now, kept_rtp: None, kept_rtcp: 0 }
+    pub(super) const fn new(now: Instant, next_rtcp: u32) -> Self {
+        Self { used: None, next_rtcp, last_sent: now, kept_rtp: None, kept_rtcp: 0 }
     }
 
     /// Takes note of an index that has been used.
@@ -74,23 +74,23 @@ struct Admitted<'a> {
     verdict: &'a mut Result<PacketIndex, Reject>,
 }
 
-/// The stream of a packet, which has state from now on.
+/// The stream of a packet, which has state from now on: its SRTCP indexes begin with `first_rtcp`.
 fn admit(
-    streams: &mut HashMap<Ssrc, Stream>,
-    limit: usize,
-    kind: PacketKind,
-    packet: &[u8],
+    (streams, limit): (&mut HashMap<Ssrc, Stream>, usize),
+    (protector, first_rtcp): (&mut Protector, u32),
+    packet: &Plain<'_>,
     now: Instant,
 ) -> Result<Ssrc, Reject> {
-    let ssrc = match kind {
-        PacketKind::Rtp => RtpView::parse(packet)?.ssrc(),
-        PacketKind::Rtcp => rtcp::sender_ssrc(packet)?,
+    let ssrc = match packet.kind {
+        PacketKind::Rtp => RtpView::parse(packet.bytes)?.ssrc(),
+        PacketKind::Rtcp => rtcp::sender_ssrc(packet.bytes)?,
     };
     if !streams.contains_key(&ssrc) {
         if streams.len() >= limit {
             return Err(Reject::StreamLimit);
         }
-        streams.insert(ssrc, Stream::new(now));
+        streams.insert(ssrc, Stream::new(now, first_rtcp));
+        protector.resume_rtcp(ssrc, first_rtcp);
     }
     Ok(ssrc)
 }
@@ -143,10 +143,11 @@ impl Broadcaster {
         for (packets, verdicts) in batch.chunks_mut(MAX_BATCH).zip(verdicts.chunks_mut(MAX_BATCH)) {
             let mut admitted = ArrayVec::<Admitted<'_>, MAX_BATCH>::new();
             let mut outgoing = ArrayVec::<Outgoing<'_>, MAX_BATCH>::new();
-            for (Plain { kind, bytes }, verdict) in packets.iter_mut().zip(verdicts) {
-                match admit(&mut self.streams, self.timing.max_streams, *kind, bytes, now) {
+            for (packet, verdict) in packets.iter_mut().zip(verdicts) {
+                let streams = (&mut self.streams, self.timing.max_streams);
+                match admit(streams, (&mut self.protector, self.first_rtcp), packet, now) {
                     Ok(ssrc) => {
-                        outgoing.push(Outgoing { kind: *kind, key, bytes });
+                        outgoing.push(Outgoing { kind: packet.kind, key, bytes: packet.bytes });
                         admitted.push(Admitted { ssrc, verdict });
                     }
                     Err(reject) => *verdict = Err(reject),

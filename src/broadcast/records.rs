@@ -2,7 +2,7 @@
 //!
 //! | record | changes with |
 //! |---|---|
-//! | the document followed, the MSK in use, key numbers taken | each document, each MTK |
+//! | the document followed, the MSK in use, key numbers taken | each document, each MTK, each start |
 //! | MSK: key, MTK IDs, the last one used | each document, each MTK |
 //! | stream: where it stands | every 2^14 packets |
 //!
@@ -79,11 +79,11 @@ impl Broadcaster {
     /// The broadcaster of a channel that goes on from what [`Broadcaster::take_changes`] has given, with a
     /// new MTK that is in force at once. Records of other channels are left alone; without any of its own it
     /// begins. Changes are noted from now on; those of this call are to be kept before its actions are
-    /// carried out.
+    /// carried out. If the MSK in use has no MTK ID left, that is said again, and nothing is protected until
+    /// the next.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a record that cannot be read or contradicts another, or an MSK in use without
-    /// an MTK ID left.
+    /// [`Error::Invalid`] for a record that cannot be read or contradicts another.
     pub fn restore<'a>(
         channel: &ChannelId,
         timing: BroadcastTiming,
@@ -109,8 +109,12 @@ impl Broadcaster {
         }
         broadcaster.check_kept(in_use)?;
         let actions = match in_use {
-            Some(msk_id) => broadcaster.announce(msk_id, Lead::None, now, random)?,
             None => Vec::new(),
+            // Silence until the key server has updated the MSK, rather than no start.
+            Some(msk_id) if broadcaster.msks.get(&msk_id).is_some_and(HeldMsk::is_used_up) => {
+                vec![BroadcastAction::MtkIdsLow { msk_id, left: 0 }]
+            }
+            Some(msk_id) => broadcaster.announce(msk_id, Lead::None, now, random)?,
         };
         Ok((broadcaster, actions))
     }
@@ -129,7 +133,8 @@ impl Broadcaster {
     }
 
     fn write(&self) -> RecordWriter {
-        let out = RecordWriter::default().u64(self.followed).octets(&self.domain.0);
+        let out = RecordWriter::default().u64(self.followed).u32(self.first_rtcp);
+        let out = out.octets(&self.domain.0);
         let out = write_profile(out, &self.profile);
         let out = out.option(self.mtk_period, RecordWriter::duration);
         let out = out.option(self.newest_msk(), |out, id| out.octets(&id.to_bytes()));
@@ -140,6 +145,9 @@ impl Broadcaster {
 
     fn read(&mut self, mut value: RecordReader<'_>, in_use: &mut Option<MskId>) -> Option<()> {
         self.followed = value.u64()?;
+        // Of a stream that was new when the process ended there is no record.
+        self.first_rtcp = value.u32()?.saturating_add(RESERVED).min(1 << 30);
+        self.changed.followed();
         self.domain.0 = value.array()?;
         self.profile = read_profile(&mut value)?;
         self.mtk_period = value.option(RecordReader::duration)?;
@@ -155,7 +163,7 @@ impl Broadcaster {
         let last_mtk = MtkId(value.u16()?);
         let listed = DocumentMsk { msk_id, msk: Arc::new(msk), interval };
         self.msks.insert(msk_id, HeldMsk { listed, last_mtk, reported: None });
-        key.finish().and(value.finish())
+        key.finish().and_then(|()| value.finish())
     }
 
     fn read_stream(
@@ -167,15 +175,14 @@ impl Broadcaster {
         let ssrc = Ssrc(key.u32()?);
         let highest = value.option(RecordReader::u64)?.map(PacketIndex::from_value);
         let next_rtcp = value.u32()?;
-        key.finish().and(value.finish())?;
-        let mut stream = Stream::new(now);
+        key.finish().and_then(|()| value.finish())?;
+        //= Receivers refuse an SRTCP index they have seen, so what may have been sent is skipped.
+        let mut stream = Stream::new(now, next_rtcp);
+        self.protector.resume_rtcp(ssrc, next_rtcp);
         if let Some(highest) = highest {
             self.protector.resume(ssrc, highest);
             stream.used = Some(ReplayWindow::starting_at(highest));
         }
-        //= Receivers refuse an SRTCP index they have seen, so what may have been sent is skipped.
-        stream.next_rtcp = next_rtcp;
-        self.protector.resume_rtcp(ssrc, next_rtcp);
         self.streams.insert(ssrc, stream);
         // Else another crash would begin at the same index.
         self.changed.stream(ssrc);

@@ -50,6 +50,11 @@ impl HeldMsk {
         self.listed.interval.high.0.saturating_sub(self.last_mtk.0)
     }
 
+    /// Whether no further MTK can be made.
+    pub(super) const fn is_used_up(&self) -> bool {
+        self.ids_left() == 0
+    }
+
     /// MTK IDs left, if that has to be reported: few of them, and again when there is none.
     pub(super) fn low_ids(&mut self, threshold: u16) -> Option<u16> {
         let Interval { low, high } = self.listed.interval;

@@ -109,7 +109,7 @@ impl Kept {
             }
             _ => return None,
         }
-        key.finish().and(value.finish())
+        key.finish().and_then(|()| value.finish())
     }
 
     /// Says how records contradict each other, if they do.

@@ -67,3 +67,37 @@ pub(super) fn write_names(out: RecordWriter, names: &[BroadcasterId]) -> RecordW
 pub(super) fn read_names(value: &mut RecordReader<'_>) -> Option<Vec<BroadcasterId>> {
     value.list(|value| value.text().map(BroadcasterId::from))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ids::KeyDomainId;
+
+    #[test]
+    fn every_setting_is_read_back() {
+        let plain = ChannelSpec::new(KeyDomainId([0, 0xf1, 0x10]), 7);
+        let mut full = plain.clone();
+        full.profile = full.profile.with_mki_len(4);
+        full.leave = LeavePolicy::Batched(Duration::from_millis(1500));
+        full.expulsion_window = Duration::from_nanos(1);
+        full.confirm_within = Duration::from_secs(3);
+        full.grace = Duration::from_secs(4);
+        full.unconfirmed = Unconfirmed::Remove;
+        full.msk_lifetime = Some(ChannelSpec::LONGEST_LIFETIME);
+        full.mtk_period = Some(Duration::from_secs(6));
+        full.mtk_ids = Interval { low: MtkId(3), high: MtkId(0x1234) };
+        full.msk_len = 32;
+        full.broadcasters = vec!["b1".into(), "".into(), "b\u{fc}".into()];
+        full.sdp = Some("v=0\r\n".repeat(20_000).into());
+        let mut other = full.clone();
+        (other.leave, other.unconfirmed) = (LeavePolicy::UpdateMsk, Unconfirmed::KeepTrying);
+        for spec in [plain, full, other] {
+            let octets = write_spec(RecordWriter::default(), &spec).into_value();
+            let mut reader = RecordReader::new(octets.expose());
+            assert_eq!(read_spec(&mut reader), Some(spec));
+            assert_eq!(reader.finish(), Some(()));
+        }
+    }
+}
