@@ -86,6 +86,11 @@ impl BroadcastState {
             })
             .collect()
     }
+
+    #[cfg(test)]
+    pub(super) fn on(journal: Journal) -> Self {
+        Self(journal)
+    }
 }
 
 impl fmt::Debug for BroadcastState {

@@ -138,6 +138,12 @@ impl Medium for StateFile {
 }
 
 impl StateFile {
+    /// As if the contents had been read from a file of this user.
+    #[cfg(test)]
+    pub(super) fn belongs_to(&mut self, user: u32) {
+        self.user = Some(user);
+    }
+
     fn written(&mut self) -> io::Result<&mut File> {
         let file = self.next.as_mut().or(self.current.as_mut());
         let file = file.ok_or_else(|| io::Error::other("no file has been begun"))?;

@@ -72,6 +72,11 @@ impl KeyServerState {
     ) -> Result<bool, Error> {
         self.0.commit(server.take_changes(now, wall))
     }
+
+    #[cfg(test)]
+    pub(super) fn on(journal: Journal) -> Self {
+        Self(journal)
+    }
 }
 
 impl fmt::Debug for KeyServerState {

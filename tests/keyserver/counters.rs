@@ -281,6 +281,8 @@ proptest! {
         for op in &ops {
             apply(&mut world, &mut model, op);
             model.check(&world);
+            world.keep();
+            world.check_kept();
         }
 
         // The network recovers, and clients that were given up ask for the MSK.

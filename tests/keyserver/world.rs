@@ -148,6 +148,28 @@ impl World {
         self.kept.take(self.server.take_changes(self.now, wall))
     }
 
+    /// A server made of what is kept knows what the server does.
+    pub(crate) fn check_kept(&self) {
+        let (timing, records) = (Timing::default(), self.kept.records());
+        let (other, _) = KeyServer::restore(timing, records, self.now, self.wall()).unwrap();
+        let channel = &self.channel;
+        let known = |server: &KeyServer| {
+            let clients: Vec<_> = server.clients().map(|(id, to)| (id.clone(), to)).collect();
+            let members: Vec<_> = server.members(channel).map(|(id, _)| id.clone()).collect();
+            let expelled: Vec<_> = server.expelled(channel).cloned().collect();
+            let consumed: Vec<_> = server.consumed().map(|(from, n)| (from.clone(), n)).collect();
+            let coming = server.coming_msk(channel).map(|(id, _)| id);
+            let update = (server.current_msk(channel), coming);
+            (clients, members, expelled, consumed, update, server.spec(channel).cloned())
+        };
+        assert_eq!(known(&other), known(&self.server));
+        // Deliveries start over, under counters beyond those that were used.
+        for (client, _) in self.server.clients() {
+            let counter = |server: &KeyServer| server.client(client).unwrap().last_counter;
+            assert!(counter(&other) >= counter(&self.server), "{client}");
+        }
+    }
+
     /// The key server ends, and another one goes on from what it has kept.
     pub(crate) fn restart_server(&mut self) {
         self.keep();

@@ -120,7 +120,7 @@ struct Client {
 
 impl Client {
     fn start(disk: &Disk, sealed: bool) -> Result<Self, Error> {
-        let key = sealed.then(|| Secret::new([0x5a; 32]));
+        let key = sealed.then_some(0x5a);
         let state = ReceiverState::on(disk.journal(Owner::Receiver, key)?);
         let mut plane = KeyPlane::new(PlaneLimits::default());
         state.restore(&mut plane)?;
@@ -297,6 +297,41 @@ fn damage_is_told_and_never_taken_for_a_crash() {
                 assert!(error.to_string().starts_with("the disk: "), "{error}");
             }
         }
+    }
+}
+
+#[test]
+fn head_that_is_lost_in_the_middle_is_told_and_never_taken_for_a_crash() {
+    for sealed in [false, true] {
+        let disk = Disk::default();
+        let mut client = Client::start(&disk, sealed).unwrap();
+        let mut begins = Vec::new();
+        for (counter, number) in (1..).zip(1..=4) {
+            begins.push(disk.octets().len());
+            client.receive(&Sent::Msk(number).message(counter)).unwrap();
+            client.state.commit(&mut client.plane).unwrap();
+        }
+        let whole = disk.octets();
+        let start = |octets: Vec<u8>| Client::start(&Disk::with(Some(octets)), sealed);
+        for (n, begin) in begins.iter().enumerate() {
+            let lost = |end: usize| {
+                let mut lost = whole.clone();
+                lost[*begin..end].fill(0);
+                start(lost)
+            };
+            // Padding lies before some heads: they are shorter than a sector, and cross none.
+            for end in [begin + 48, *begins.get(n + 1).unwrap_or(&whole.len())] {
+                let is_last = n + 1 == begins.len();
+                match lost(end) {
+                    Ok(client) => assert!(is_last && client.msks() == [2, 3]),
+                    Err(error) => assert!(!is_last && error.to_string().contains("is damaged")),
+                }
+            }
+        }
+        // Several frames with their heads.
+        let mut lost = whole.clone();
+        lost[begins[1]..begins[3]].fill(0);
+        assert!(start(lost).is_err());
     }
 }
 

@@ -58,8 +58,8 @@ impl Disk {
     }
 
     /// A journal on it, as a process opens it that starts.
-    pub(super) fn journal(&self, owner: Owner, key: Option<Secret<32>>) -> Result<Journal, Error> {
-        let keys = SealingKeys { key, former: None };
+    pub(super) fn journal(&self, owner: Owner, key: Option<u8>) -> Result<Journal, Error> {
+        let keys = SealingKeys { key: key.map(|octet| Secret::new([octet; 32])), former: None };
         let random = |out: &mut [u8]| Ok(getrandom::fill(out)?);
         Journal::open(Box::new(self.clone()), owner, keys, random)
     }

@@ -10,7 +10,10 @@ use crate::{
     keys::{KeyPlane, PlaneLimits},
     record::{Record, RecordWriter, Table},
     secret::{Secret, SecretBytes},
-    state::{ReceiverState, StateOptions},
+    state::{
+        BroadcastState, KeyServerState, ReceiverState, StateOptions, file::StateFile,
+        medium::Medium,
+    },
 };
 
 fn mode(path: &Path) -> u32 {
@@ -75,6 +78,58 @@ fn sealed_state_opens_under_its_key_and_is_otherwise_left_as_it_is() {
         assert_eq!(fs::read(path).unwrap(), before);
     }
     open(&sealed, Some(1)).unwrap();
+}
+
+#[test]
+fn key_of_the_seal_is_changed_by_naming_the_former_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let key = |octet| Secret::new([octet; 32]);
+    fill(&mut open(&path, Some(1)).unwrap());
+    let renewed = || StateOptions::new(&path).sealed_with(key(2)).formerly_sealed_with(key(1));
+    drop(ReceiverState::open(renewed()).unwrap());
+    assert!(open(&path, Some(1)).unwrap_err().contains("another key"));
+    drop(open(&path, Some(2)).unwrap());
+    // It can stay until the next change.
+    drop(ReceiverState::open(renewed()).unwrap());
+    let wrong = StateOptions::new(&path).sealed_with(key(3)).formerly_sealed_with(key(4));
+    let error = ReceiverState::open(wrong).unwrap_err().to_string();
+    assert!(error.contains("another key"), "{error}");
+    // No key any more.
+    let bare = StateOptions::new(&path).formerly_sealed_with(key(2));
+    drop(ReceiverState::open(bare).unwrap());
+    assert!(contains(&path, SECRET));
+    // What is not sealed could be anybody's, whatever keys are named.
+    let error = ReceiverState::open(renewed()).unwrap_err().to_string();
+    assert!(error.contains("not sealed"), "{error}");
+}
+
+#[test]
+fn state_of_another_kind_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    drop(open(&path, None).unwrap());
+    let error = KeyServerState::open(StateOptions::new(&path)).unwrap_err().to_string();
+    assert!(error.ends_with("is not the state of a key server"), "{error}");
+    let error = BroadcastState::open(StateOptions::new(&path)).unwrap_err().to_string();
+    assert!(error.ends_with("is not the state of a broadcaster"), "{error}");
+}
+
+#[test]
+fn file_of_another_user_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    fill(&mut open(&path, None).unwrap());
+    let before = fs::read(&path).unwrap();
+    let mut file = StateFile::take(&path).unwrap();
+    file.read().unwrap();
+    file.belongs_to(u32::MAX - 1);
+    let error = file.begin().unwrap_err().to_string();
+    assert!(error.contains("belongs to user 4294967294"), "{error}");
+    assert!(!folder.path().join("state.new").exists());
+    assert_eq!(fs::read(&path).unwrap(), before);
+    drop(file);
+    drop(open(&path, None).unwrap());
 }
 
 #[test]
