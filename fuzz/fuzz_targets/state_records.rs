@@ -20,13 +20,13 @@ use mcast_srtp::{
 mod group;
 use group::{Keys, muk, muk_id};
 
+mod damage;
+use damage::{Records, damage};
+
 fuzz_target!(|input: &[u8]| {
     // An input that ends early changes less.
     let _ = run(&mut Unstructured::new(input));
 });
-
-/// Keys and values, as they are kept.
-type Records = Vec<(Box<[u8]>, Vec<u8>)>;
 
 fn run(u: &mut Unstructured<'_>) -> Result<()> {
     let now = Instant::now();
@@ -44,26 +44,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
     let again = begun(&records).expect("its own records");
     treats_alike(again, &mut plane, &taken, now);
 
-    while !u.is_empty() {
-        let fresh = u.ratio(1, 4)? || records.is_empty();
-        if fresh {
-            let key = u.int_in_range(0..=12).and_then(|len| u.bytes(len))?;
-            let value = u.int_in_range(0..=40).and_then(|len| u.bytes(len))?;
-            records.push((key.into(), value.to_vec()));
-            continue;
-        }
-        let (key, value) = {
-            let place = u.choose_index(records.len())?;
-            &mut records[place]
-        };
-        let octets = if u.ratio(1, 5)? { &mut **key } else { &mut value[..] };
-        if let Some(last) = octets.len().checked_sub(1) {
-            octets[u.int_in_range(0..=last)?] ^= u.int_in_range(1..=255)?;
-        }
-        if u.ratio(1, 8)? {
-            value.truncate(u.int_in_range(0..=value.len())?);
-        }
-    }
+    damage(u, &mut records)?;
     let Some(mut plane) = begun(&records) else { return Ok(()) };
     plane.tick(now);
     plane.publish();
