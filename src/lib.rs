@@ -38,8 +38,8 @@
 //! # Features
 //!
 //! None by default. `sdp`: groups from and to SDP. `tokio`: `aio`. `rtp-types`: media as packets of the
-//! `rtp` crate. `state`: what a receiver knows, in a file that survives crashes. `service`: the key server
-//! with threads, socket, journal and events.
+//! `rtp` crate. `state`: what a receiver, a key server or a broadcaster knows, in a file that survives
+//! crashes. `service`: the key server with threads, socket, journal and events.
 
 #![deny(unsafe_code)]
 
