@@ -177,7 +177,8 @@ fn use_server(records: &Records, now: Instant) {
     let Ok((mut server, _)) = KeyServer::restore(Timing::default(), records, now, wall()) else {
         return;
     };
-    let random = &mut fresh(&mut 0);
+    let mut next = 0;
+    let random = &mut fresh(&mut next);
     let _ = server.join(&channel(), &"c1".into(), now);
     server.poll(now + Duration::from_secs(3600), random);
     let _ = server.update(&channel(), UpdateCause::Command, now, random);
@@ -189,7 +190,8 @@ fn use_server(records: &Records, now: Instant) {
 
 fn use_broadcaster(records: &Records, now: Instant) {
     let records = records.iter().map(|(key, value)| (&**key, &value[..]));
-    let (timing, random) = (BroadcastTiming::default(), &mut fresh(&mut 0));
+    let (timing, mut next) = (BroadcastTiming::default(), 0);
+    let random = &mut fresh(&mut next);
     let restored = Broadcaster::restore(&channel(), timing, records, now, random);
     let Ok((mut broadcaster, _)) = restored else { return };
     let _ = broadcaster.new_mtk(Lead::None, now, random);
