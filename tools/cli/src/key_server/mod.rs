@@ -16,7 +16,7 @@ mod push;
 
 use std::{
     io::{self, Write},
-    sync::Arc,
+    sync::{Arc, mpsc},
 };
 
 use mcast_srtp::service::{KeyService, RefusedKind, Request};
@@ -53,8 +53,9 @@ async fn serve(args: &KeyServerArgs, config: &Config, opened: Opened) -> Result<
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let listener = Listener::open(&config.listen).await;
     let listener = listener.map_err(|error| Failure::failed(format!("[http] listen: {error}")))?;
+    let together = opened.service.limits.requests.clamp(1, 256);
     let service = KeyService::start(opened.service)?;
-    enter(&service, opened.clients)?;
+    enter(&service, opened.clients, together)?;
     let (stopper, stop) = watch::channel(false);
     let app = App::from(Shared {
         service: service.clone(),
@@ -94,15 +95,31 @@ fn no_signals(error: io::Error) -> Failure {
 
 /// Enters the clients of the key file that are not on the roster. Those that are stay as they are:
 /// they may have bootstrapped again since.
-fn enter(service: &KeyService, clients: Vec<GivenClient>) -> Result<(), Failure> {
-    for GivenClient { client, id, muk, reach } in clients {
-        let request = Request::AddClient { client: client.as_str().into(), muk_id: id, muk, reach };
-        match service.call(request) {
-            Ok(_) => {}
-            Err(refused) if refused.kind == RefusedKind::Conflict => {
-                tracing::info!(%client, "is on the roster with another key or address, and stays so");
+fn enter(
+    service: &KeyService,
+    mut clients: Vec<GivenClient>,
+    together: usize,
+) -> Result<(), Failure> {
+    while !clients.is_empty() {
+        // So many share commits; not more than may wait.
+        let (answer, answers) = mpsc::channel();
+        for GivenClient { client, id, muk, reach } in
+            clients.split_off(clients.len().saturating_sub(together))
+        {
+            let answer = answer.clone();
+            let name = client.as_str().into();
+            let request = Request::AddClient { client: name, muk_id: id, muk, reach };
+            service.submit(request, move |result| drop(answer.send((client, result))));
+        }
+        drop(answer);
+        for (client, result) in answers {
+            match result {
+                Ok(_) => {}
+                Err(refused) if refused.kind == RefusedKind::Conflict => {
+                    tracing::info!(client, why = %refused, "not entered");
+                }
+                Err(refused) => return Err(Failure::failed(format!("client {client}: {refused}"))),
             }
-            Err(refused) => return Err(Failure::failed(format!("client {client}: {refused}"))),
         }
     }
     Ok(())

@@ -2,6 +2,8 @@
 //!
 //! Every complaint names file, line and field. The file holds no secrets, only the places of them.
 
+mod raw;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -14,7 +16,6 @@ use mcast_srtp::{
     service::{KeyServiceLimits, KeyServiceOptions},
     state::StateOptions,
 };
-use serde::Deserialize;
 use toml::Spanned;
 
 use super::{access::Access, push::Target};
@@ -26,6 +27,7 @@ use crate::{
     keyfile::{GivenClient, KeyFile},
     toml_file::{self, Fault, line_of},
 };
+use raw::{Raw, RawBroadcaster, RawHttp, RawTiming};
 
 /// What the file says, checked; secrets are not read yet.
 #[derive(Debug)]
@@ -307,98 +309,6 @@ impl File<'_> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    clients: Option<PathBuf>,
-    state: RawState,
-    http: Option<RawHttp>,
-    mikey: Option<RawMikey>,
-    timing: Option<RawTiming>,
-    limits: Option<RawLimits>,
-    channel_defaults: Option<Spanned<ChannelSettings>>,
-    #[serde(default)]
-    broadcaster: Vec<RawBroadcaster>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawState {
-    file: PathBuf,
-    key: Option<Spanned<String>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHttp {
-    listen: Option<Spanned<String>>,
-    token: Option<Spanned<String>>,
-    metrics_token: Option<Spanned<String>>,
-    #[serde(default)]
-    allow_remote: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMikey {
-    listen: SocketAddr,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTiming {
-    udp: Option<RawRetry>,
-    sdp: Option<RawRetry>,
-    broadcaster_silence: Option<Spanned<Seconds>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRetry {
-    first: Spanned<Seconds>,
-    longest: Spanned<Seconds>,
-    tries: u32,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLimits {
-    connections: Option<usize>,
-    event_readers: Option<usize>,
-    body: Option<usize>,
-    requests: Option<usize>,
-    per_commit: Option<usize>,
-    datagrams: Option<usize>,
-    events: Option<usize>,
-    document_waits: Option<usize>,
-}
-
-impl RawLimits {
-    fn service(&self) -> KeyServiceLimits {
-        let mut limits = KeyServiceLimits::default();
-        for (given, place) in [
-            (self.requests, &mut limits.requests),
-            (self.per_commit, &mut limits.per_commit),
-            (self.datagrams, &mut limits.datagrams),
-            (self.events, &mut limits.events),
-            (self.document_waits, &mut limits.document_waits),
-        ] {
-            *place = given.unwrap_or(*place);
-        }
-        limits
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawBroadcaster {
-    name: Spanned<String>,
-    access_token: Option<Spanned<String>>,
-    url: Option<Spanned<String>>,
-    push_token: Option<Spanned<String>>,
-    every: Option<Spanned<Seconds>>,
-}
-
 const DEFAULT_PORT: u16 = 7269;
 /// Heartbeats are not sent more often.
 const SHORTEST_ROUND: Duration = Duration::from_millis(100);
@@ -415,7 +325,7 @@ mod tests {
 
     #[test]
     fn example_is_a_configuration() {
-        let text = include_str!("../../examples/key-server.toml");
+        let text = include_str!("../../../examples/key-server.toml");
         let config = Config::parse(text, "key-server.toml").unwrap();
         assert_eq!(config.listen, Listen::Unix("/run/mcast-srtp/key-server.sock".into()));
         assert!(config.defaults.domain.is_some() && config.broadcasters.len() == 2);
