@@ -155,6 +155,23 @@ fn unusable_configuration_is_refused_with_its_place() {
 }
 
 #[test]
+fn clients_of_the_key_file_are_entered_once_and_stay_as_they_are() {
+    let files = Files::new();
+    let entry =
+        |n: u32| format!("[[muk]]\nidi = \"bmsc.example\"\nidr = \"c{n}\"\nkey = \"{KEY}\"\n");
+    let keys = files.write("clients.toml", (0..600).map(entry).collect::<String>());
+    let config = format!("clients = \"{}\"\n{}", text(&keys), config(&files, "", ""));
+    let mut server = Server::with(files, &config, &[]);
+    let count =
+        |server: &Server| server.get("/v1/clients").json()["clients"].as_array().unwrap().len();
+    assert_eq!(count(&server), 600);
+    server.change("PUT", "/v1/clients/c7/reach", &json!({ "reach": "127.0.0.1:9" }));
+    server.kill_and_restart();
+    assert_eq!(count(&server), 600);
+    assert_eq!(server.get("/v1/clients/c7").json()["reach"], "127.0.0.1:9");
+}
+
+#[test]
 fn systemd_is_told_when_requests_are_served() {
     let files = Files::new();
     let path = files.path("notify.sock");
