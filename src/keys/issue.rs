@@ -70,34 +70,57 @@ pub struct MtkIssue<'a> {
 /// [`Error::Invalid`] if no client would accept or understand the message: an MSK, RAND or identity of
 /// the wrong length, Key Number 0, a profile or a map that the message cannot express.
 pub fn seal_msk(issue: &MskIssue<'_>, muk: &Muk) -> Result<Vec<u8>, Error> {
-    check_msk(issue.msk_id, issue.msk)?;
-    if let Some(stray) = issue.sessions.iter().find(|session| session.policy != POLICY) {
-        let (ssrc, policy) = (stray.ssrc, stray.policy);
-        return Err(Error::invalid(format!(
-            "stream {ssrc} refers to policy {policy}, not {POLICY}"
-        )));
+    MskForm::new(&issue.profile, issue.sessions)?.seal(issue, muk)
+}
+
+/// What the MSK messages of a channel say alike, checked and encoded once for all its members.
+#[derive(Debug)]
+pub(crate) struct MskForm {
+    records: Vec<SrtpIdRecord>,
+    policy: Vec<u8>,
+}
+
+impl MskForm {
+    /// # Errors
+    /// As [`seal_msk`], on account of the profile or the map.
+    pub(crate) fn new(profile: &Profile, sessions: &[CryptoSession]) -> Result<Self, Error> {
+        if let Some(stray) = sessions.iter().find(|session| session.policy != POLICY) {
+            let (ssrc, policy) = (stray.ssrc, stray.policy);
+            return Err(Error::invalid(format!(
+                "stream {ssrc} refers to policy {policy}, not {POLICY}"
+            )));
+        }
+        let record =
+            |s: &CryptoSession| SrtpIdRecord { policy: s.policy, ssrc: s.ssrc, roc: s.roc };
+        let records = sessions.iter().map(record).collect();
+        Ok(Self { records, policy: policy::encode(POLICY, profile)? })
     }
-    let records: Vec<_> = issue
-        .sessions
-        .iter()
-        .map(|s| SrtpIdRecord { policy: s.policy, ssrc: s.ssrc, roc: s.roc })
-        .collect();
-    let mut encoder = msk_header(issue.csb, issue.verify, CsIdMapFields::SrtpId(&records));
-    encoder.key_ids(issue.domain, issue.msk_id, None);
-    if let Some(protocols) = issue.sdp_ids {
-        encoder.sdp_ids(protocols);
+
+    /// Seals a message with the profile and map of this form, whatever those of `issue` are.
+    ///
+    /// # Errors
+    /// As [`seal_msk`].
+    pub(crate) fn seal(&self, issue: &MskIssue<'_>, muk: &Muk) -> Result<Vec<u8>, Error> {
+        check_msk(issue.msk_id, issue.msk)?;
+        let map = CsIdMapFields::SrtpId(&self.records);
+        let mut encoder = msk_header(issue.csb, issue.verify, map);
+        encoder.key_ids(issue.domain, issue.msk_id, None);
+        if let Some(protocols) = issue.sdp_ids {
+            encoder.sdp_ids(protocols);
+        }
+        let Msk { key, rand } = issue.msk;
+        encoder.timestamp(Timestamp::Counter(issue.counter)).rand(rand);
+        identities(&mut encoder, issue.muk_id)?;
+        encoder.encoded_policy(&self.policy);
+        //= K3: SEQl and SEQu are emitted with two octets
+        let (from, to) = (issue.interval.low.0.to_be_bytes(), issue.interval.high.0.to_be_bytes());
+        let validity = Validity::Interval { from: &from, to: &to };
+        //= K12: the MSK travels as a TGK
+        let key = key.expose();
+        let key_data = KeyData { key_type: KeyType::TGK, key, salt: None, validity }.encode()?;
+        let keys = MessageKeys::derive(muk.0.expose(), rand, issue.csb, Algorithms::MBMS)?;
+        finish(encoder, &keys, issue.counter, key_data)
     }
-    encoder.timestamp(Timestamp::Counter(issue.counter)).rand(&issue.msk.rand);
-    identities(&mut encoder, issue.muk_id)?;
-    policy::write(&mut encoder, POLICY, &issue.profile)?;
-    //= K3: SEQl and SEQu are emitted with two octets
-    let (from, to) = (issue.interval.low.0.to_be_bytes(), issue.interval.high.0.to_be_bytes());
-    let validity = Validity::Interval { from: &from, to: &to };
-    //= K12: the MSK travels as a TGK
-    let key = issue.msk.key.expose();
-    let key_data = KeyData { key_type: KeyType::TGK, key, salt: None, validity }.encode()?;
-    let keys = MessageKeys::derive(muk.0.expose(), &issue.msk.rand, issue.csb, Algorithms::MBMS)?;
-    finish(encoder, &keys, issue.counter, key_data)
 }
 
 /// An MSK message that asks the client to request the current MSK (solicited pull): Key Number 0 and

@@ -10,18 +10,19 @@ use crate::{
     },
 };
 
-/// Appends the profile as policy `number`.
+/// The profile as policy `number`: an SP payload behind its first octet, to be
+/// [appended](Encoder::encoded_policy) to any number of messages.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a profile that [`read`] would not give back: its receivers would expect other
 /// packets than its senders make.
-pub(super) fn write(encoder: &mut Encoder, number: u8, profile: &Profile) -> Result<(), Error> {
+pub(super) fn encode(number: u8, profile: &Profile) -> Result<Vec<u8>, Error> {
     let params = params(profile);
     let params: Vec<_> = params.iter().map(|(kind, value)| (*kind, value.as_slice())).collect();
-    let map = CsIdMapFields::SrtpId(&[]);
-    let mut probe = Encoder::new(&HeaderFields { map, ..HeaderFields::default() });
+    let header = HeaderFields { map: CsIdMapFields::SrtpId(&[]), ..HeaderFields::default() };
+    let mut probe = Encoder::new(&header);
     probe.srtp_policy(number, &params);
-    let probe = probe.finish()?;
+    let mut probe = probe.finish()?;
     let policy = Message::parse(&probe).ok().and_then(|message| message.policies().next());
     // Without a cipher there is nothing to switch on or off.
     let encrypts = profile.cipher != Cipher::Null;
@@ -33,8 +34,8 @@ pub(super) fn write(encoder: &mut Encoder, number: u8, profile: &Profile) -> Res
     if policy.and_then(|policy| read(&policy).ok()) != Some(expressed) {
         return Err(Error::invalid(format!("an MSK message cannot express {profile:?}")));
     }
-    encoder.srtp_policy(number, &params);
-    Ok(())
+    let before = Encoder::new(&header).finish()?.len();
+    Ok(probe.split_off(before + 1))
 }
 
 fn params(profile: &Profile) -> Vec<(SrtpParam, Vec<u8>)> {
@@ -189,7 +190,7 @@ mod tests {
         let records = [SrtpIdRecord { policy: 3, ssrc: Ssrc(0), roc: Roc(0) }];
         let map = CsIdMapFields::SrtpId(&records);
         let mut encoder = Encoder::new(&HeaderFields { map, ..HeaderFields::default() });
-        write(&mut encoder, 3, profile).unwrap();
+        encoder.encoded_policy(&encode(3, profile).unwrap());
         let octets = encoder.finish().unwrap();
         let message = Message::parse(&octets).unwrap();
         let policy = message.policies().next().unwrap();
@@ -309,8 +310,7 @@ mod tests {
             Profile::default().with_kdr(3),
             Profile { srtcp_tag_len: 10, ..Profile::AEAD_AES_128_GCM },
         ] {
-            let mut encoder = Encoder::new(&HeaderFields::default());
-            let error = write(&mut encoder, 0, &profile).unwrap_err().to_string();
+            let error = encode(0, &profile).unwrap_err().to_string();
             assert!(error.contains("cannot express"), "{error}");
         }
     }

@@ -8,7 +8,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::prf::{self, Label, Purpose, mac};
+use super::prf::{Label, Prf, Purpose, mac};
 use crate::{
     Reject,
     ids::CsbId,
@@ -45,7 +45,7 @@ pub(crate) struct MessageKeys {
 }
 
 impl MessageKeys {
-    /// Derives the keys of a message to be made: about ten HMACs.
+    /// Derives the keys of a message to be made: six HMACs, of which the key is hashed once.
     ///
     /// # Errors
     /// [`Reject::MikeyUnsupported`] for algorithms that are not known, or that protect nothing.
@@ -55,7 +55,8 @@ impl MessageKeys {
         csb: CsbId,
         algorithms: Algorithms,
     ) -> Result<Self, Reject> {
-        Self::authenticating(pre_shared, rand, csb, algorithms)?.completed(pre_shared, rand)
+        let prf = Prf::keyed(algorithms.prf, pre_shared)?;
+        Ok(Self::authenticating(&prf, rand, csb, algorithms)?.completed(&prf, rand))
     }
 
     /// Derives the keys of a message that has come, if they made its MAC. What a forged message costs is
@@ -70,14 +71,15 @@ impl MessageKeys {
         algorithms: Algorithms,
         (pieces, mac): (&[&[u8]], &[u8]),
     ) -> Result<Self, Reject> {
-        let keys = Self::authenticating(pre_shared, rand, csb, algorithms)?;
+        let prf = Prf::keyed(algorithms.prf, pre_shared)?;
+        let keys = Self::authenticating(&prf, rand, csb, algorithms)?;
         keys.verify(pieces, mac)?;
-        keys.completed(pre_shared, rand)
+        Ok(keys.completed(&prf, rand))
     }
 
     /// The auth_key alone; room for the others.
     fn authenticating(
-        pre_shared: &[u8],
+        prf: &Prf,
         rand: &[u8],
         csb: CsbId,
         algorithms: Algorithms,
@@ -103,17 +105,17 @@ impl MessageKeys {
             csb,
         };
         let label = Label { purpose: Purpose::Authentication, csb, rand };
-        prf::derive(algorithms.prf, pre_shared, &label, &mut keys.authentication)?;
+        prf.derive(&label, &mut keys.authentication);
         Ok(keys)
     }
 
     /// The same keys with encr_key and salt_key.
-    fn completed(mut self, pre_shared: &[u8], rand: &[u8]) -> Result<Self, Reject> {
-        let (prf, csb) = (self.algorithms.prf, self.csb);
+    fn completed(mut self, prf: &Prf, rand: &[u8]) -> Self {
+        let csb = self.csb;
         let label = |purpose| Label { purpose, csb, rand };
-        prf::derive(prf, pre_shared, &label(Purpose::Encryption), &mut self.encryption)?;
-        prf::derive(prf, pre_shared, &label(Purpose::Salt), &mut self.salt)?;
-        Ok(self)
+        prf.derive(&label(Purpose::Encryption), &mut self.encryption);
+        prf.derive(&label(Purpose::Salt), &mut self.salt);
+        self
     }
 
     /// Whether these are the keys of a message with this bundle and these algorithms.

@@ -184,13 +184,13 @@ impl Delivery {
     //= counter; MSK and RAND stay
     fn send(&mut self, client: &ClientId, heading: &Heading, desk: &mut Desk<'_>) {
         match desk.send(heading, client, self.purpose, &self.issued, false) {
-            Ok(counter) => {
+            Ok((counter, retry)) => {
                 self.copies = self.copies.saturating_add(1);
                 if self.counters.len() == MAX_AWAITED {
                     self.counters.pop_front();
                 }
                 self.counters.push_back(counter);
-                let due = desk.now + desk.retry(client).wait_after(self.copies);
+                let due = desk.now + retry.wait_after(self.copies);
                 self.due = Some(due);
                 desk.agenda.add(due, Job::Client(heading.channel.clone(), client.clone()));
             }

@@ -16,7 +16,7 @@ use crate::{
     ids::{CsbId, KeyDomainId, MskId, MtkId, Roc, Ssrc},
     keys::{
         CryptoSession, Interval, Msk,
-        issue::{MskIssue, seal_msk, seal_solicited_pull},
+        issue::{MskForm, MskIssue, seal_solicited_pull},
     },
     record::NotedMap,
     secret::SecretBytes,
@@ -127,11 +127,15 @@ pub(super) struct Heading {
     pub(super) domain: KeyDomainId,
     pub(super) profile: Profile,
     sessions: Vec<CryptoSession>,
+    /// Policy and map encoded, if they can be.
+    form: Option<MskForm>,
 }
 
 impl Heading {
     pub(super) fn new(channel: ChannelId, domain: KeyDomainId, profile: Profile) -> Self {
-        Self { channel, domain, profile, sessions: vec![ANY_STREAM] }
+        let sessions = vec![ANY_STREAM];
+        let form = MskForm::new(&profile, &sessions).ok();
+        Self { channel, domain, profile, sessions, form }
     }
 
     /// Takes the streams on the air for the SRTP-ID map; the wildcard stays, for talkers to come. Tells
@@ -142,6 +146,7 @@ impl Heading {
             return false;
         }
         self.sessions = streams.iter().copied().chain([ANY_STREAM]).collect();
+        self.form = MskForm::new(&self.profile, &self.sessions).ok();
         true
     }
 
@@ -171,7 +176,8 @@ impl<'a> Desk<'a> {
         Self { roster, agenda, timing, now, actions: Vec::new() }
     }
 
-    /// Seals one copy and puts it among the actions. Returns its counter, or why there is none.
+    /// Seals one copy and puts it among the actions. Returns its counter and how it is repeated, or
+    /// why there is none.
     pub(super) fn send(
         &mut self,
         heading: &Heading,
@@ -179,8 +185,10 @@ impl<'a> Desk<'a> {
         purpose: Purpose,
         issued: &IssuedMsk,
         in_answer: bool,
-    ) -> Result<u32, Undelivered> {
+    ) -> Result<(u32, Retry), Undelivered> {
+        let form = heading.form.as_ref().ok_or(Undelivered::NotEncodable)?;
         let (client, counter) = self.roster.next_counter(client_id)?;
+        let retry = self.timing.retry(client.reach);
         let to = match client.reach {
             _ if in_answer => Route::SdpAnswer,
             Reach::Udp(address) => Route::Udp(address),
@@ -193,7 +201,7 @@ impl<'a> Desk<'a> {
                 let (muk_id, muk, rand) = (&client.muk_id, &client.muk, &issued.msk.rand);
                 seal_solicited_pull(domain, msk_id.group, counter, muk_id, muk, rand)
             }
-            Purpose::Deliver | Purpose::Delete => seal_msk(
+            Purpose::Deliver | Purpose::Delete => form.seal(
                 &MskIssue {
                     domain,
                     msk_id,
@@ -225,15 +233,12 @@ impl<'a> Desk<'a> {
             counter,
             octets,
         }));
-        Ok(counter)
+        Ok((counter, retry))
     }
 
     /// How messages to this client are repeated.
     pub(super) fn retry(&self, client: &ClientId) -> Retry {
-        match self.roster.get(client).map(|client| client.reach) {
-            Some(Reach::Udp(_)) => self.timing.udp,
-            Some(Reach::Sdp) | None => self.timing.sdp,
-        }
+        self.timing.retry(self.roster.get(client).map_or(Reach::Sdp, |client| client.reach))
     }
 }
 

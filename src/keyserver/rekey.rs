@@ -227,6 +227,7 @@ impl Channel {
         if let Some(former) = &former {
             self.tell_destroyed(former.next.id, desk);
         }
+        desk.actions.reserve(self.members.len());
         for (client, member) in &mut self.members {
             let Some(former) = &former else {
                 member.deliver(&next, client, &self.heading, desk);

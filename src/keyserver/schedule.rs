@@ -3,11 +3,11 @@
 //! Time comes in as an argument; nothing here reads a clock.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
-use super::ClientId;
+use super::{ClientId, Reach};
 use crate::broadcast::ChannelId;
 
 /// How often an unanswered MSK message is sent again, and how many times in all.
@@ -56,6 +56,16 @@ pub struct Timing {
     pub sdp: Retry,
 }
 
+impl Timing {
+    /// How messages to a client that is reached like this are repeated.
+    pub(super) const fn retry(&self, reach: Reach) -> Retry {
+        match reach {
+            Reach::Udp(_) => self.udp,
+            Reach::Sdp => self.sdp,
+        }
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self { udp: Retry::UDP, sdp: Retry::SDP }
@@ -64,7 +74,7 @@ impl Default for Timing {
 
 /// Something to look at when its time has come. It may have become pointless meanwhile: whoever
 /// takes it up checks the state it refers to.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Job {
     /// The deadline of an update, the end of a window, of an MSK's lifetime or an old MSK's grace.
     Channel(ChannelId),
@@ -72,25 +82,31 @@ pub(super) enum Job {
     Client(ChannelId, ClientId),
 }
 
-/// What is due when, soonest first.
+/// What is due when, soonest first. An update makes as many jobs as it has members, most of them for
+/// the same time.
 #[derive(Debug, Default)]
-pub(super) struct Agenda(BTreeSet<(Instant, Job)>);
+pub(super) struct Agenda(BTreeMap<Instant, VecDeque<Job>>);
 
 impl Agenda {
     pub(super) fn add(&mut self, due: Instant, job: Job) {
-        self.0.insert((due, job));
+        let jobs = self.0.entry(due).or_default();
+        if jobs.back() != Some(&job) {
+            jobs.push_back(job);
+        }
     }
 
     /// The next job whose time has come.
     pub(super) fn take(&mut self, now: Instant) -> Option<Job> {
-        if self.0.first()?.0 > now {
-            return None;
+        let mut first = self.0.first_entry().filter(|first| *first.key() <= now)?;
+        let job = first.get_mut().pop_front();
+        if first.get().is_empty() {
+            first.remove();
         }
-        self.0.pop_first().map(|(_, job)| job)
+        job
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
-        self.0.first().map(|(due, _)| *due)
+        self.0.first_key_value().map(|(due, _)| *due)
     }
 }
 

@@ -76,7 +76,8 @@ impl Encoder {
     #[must_use]
     pub fn new(header: &HeaderFields<'_>) -> Self {
         let v_and_prf = u8::from(header.verify) << 7 | header.prf.0 & 0x7f;
-        let mut out = vec![VERSION, header.data_type.0, PayloadType::LAST.0, v_and_prf];
+        let mut out = Vec::with_capacity(USUAL_LEN);
+        out.extend([VERSION, header.data_type.0, PayloadType::LAST.0, v_and_prf]);
         out.extend(header.csb.0.to_be_bytes());
         let mut encoder = Self { out, link: 2, fault: None };
         encoder.map(&header.map);
@@ -125,9 +126,16 @@ impl Encoder {
         self.close_length(len_at)
     }
 
+    /// Appends an SRTP policy that was encoded before, without the type of the next payload.
+    pub(crate) fn encoded_policy(&mut self, body: &[u8]) -> &mut Self {
+        self.payload(PayloadType::SP).out.extend(body);
+        self
+    }
+
     /// Appends the Key ID extension: an MSK message without, an MTK message with an MTK ID.
     pub fn key_ids(&mut self, domain: KeyDomainId, msk: MskId, mtk: Option<MtkId>) -> &mut Self {
-        let mut data = vec![KeyIdType::KEY_DOMAIN.0, 3];
+        let mut data = Vec::with_capacity(15);
+        data.extend([KeyIdType::KEY_DOMAIN.0, 3]);
         data.extend(domain.0);
         data.extend([KeyIdType::MSK.0, 4]);
         data.extend(msk.to_bytes());
@@ -255,3 +263,6 @@ impl Encoder {
         self
     }
 }
+
+/// Room for an MSK message with short identities.
+const USUAL_LEN: usize = 320;
