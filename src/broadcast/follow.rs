@@ -13,7 +13,8 @@ impl Broadcaster {
     /// What was protected stays so, and the MTK in force goes on until the next one has had its
     /// lead. Of the MSKs listed, one that this broadcaster had and erased is not taken again: its
     /// MTK IDs could be used twice. If that is the one in force, the broadcaster is
-    /// [silent](BroadcastAction::Silent) until the next.
+    /// [silent](BroadcastAction::Silent) until the next. A broadcaster that has lost what it kept
+    /// cannot know which it had: let it follow nothing before the key server has updated the MSK.
     ///
     /// # Errors
     /// Another channel's document, a profile that cannot work, another key under an identifier that

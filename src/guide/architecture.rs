@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!          PoC server (PF)                      BCAST enabler                        media gateway, client
-//! MUK ─► KeyServer ── parameters, MSK ─► Broadcaster ══ SRTP, SRTCP, MTK messages ══► lanes ─► media, events
+//! MUK ─► KeyServer ── document, MSKs ──► Broadcaster ══ SRTP, SRTCP, MTK messages ══► lanes ─► media, events
 //!            │                                             (multicast)                 ▲
 //!            └─ MSK message under the MUK: SDP a=key-mgmt, or UDP 2269 ───────► key plane ┘ one KeyTable
 //! ```

@@ -22,7 +22,7 @@
 //! |---|---|
 //! | D1 | lifetime, MTK IDs nearly used up, the operator and suspected compromise also trigger an update, on the same path |
 //! | D2 | membership events carry a sequence number and are consumed exactly once |
-//! | D3 | make before break: deliver the new MSK, switch when all have confirmed or a deadline passes, destroy the old MSK after a grace period |
+//! | D3 | make before break: deliver the new MSK and publish it to the broadcasters, switch when all have confirmed and the named broadcasters hold it or a deadline passes, destroy the old MSK after a grace period |
 //! | D4 | packets whose MKI is not known yet wait, bounded in packets, octets and time |
 //! | D5 | a late client finds the rollover counter in the SRTP-ID map, or by authentication over bounded candidates |
 //! | D6 | no identifier or counter is used twice; a receiver commits what it accepts before it has an effect, the state of a server can be exported |

@@ -13,6 +13,7 @@ mod join;
 mod leave;
 mod membership;
 mod mtk_ids;
+mod network;
 mod removal;
 mod restart;
 mod sdp;

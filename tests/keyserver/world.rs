@@ -10,18 +10,16 @@ use std::{
 
 use mcast_srtp::{
     Reject,
-    broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, ChannelDocument, ChannelId, Lead},
+    broadcast::{BroadcastTiming, Broadcaster, ChannelDocument, ChannelId, Lead},
     group::{GroupSpec, Interface, MediaSpec, RtcpPlace},
     ids::{KeyDomainId, MskId, Ssrc},
     keys::{Muk, MukId},
-    keyserver::{
-        Action, ChannelSpec, ClientId, KeyServer, MskMessage, Purpose, Reach, Route, Sender, Timing,
-    },
+    keyserver::{Action, ChannelSpec, ClientId, KeyServer, Purpose, Reach, Timing},
     rx::{Datagram, Event, PortId, Receiver},
     secret::Secret,
 };
 
-use crate::kept::Kept;
+use crate::{kept::Kept, network::note};
 
 pub(crate) const DOMAIN: KeyDomainId = KeyDomainId([0x00, 0xf1, 0x10]);
 pub(crate) const KEY_GROUP: u16 = 0x0017;
@@ -39,7 +37,7 @@ pub(crate) struct World {
     pub(crate) channel: ChannelId,
     pub(crate) server: KeyServer,
     pub(crate) broadcaster: Broadcaster,
-    broadcaster_is_cut_off: bool,
+    pub(crate) broadcaster_is_cut_off: bool,
     pub(crate) clients: BTreeMap<ClientId, Client>,
     /// Every MSK message that left the server.
     pub(crate) sent: Vec<Sent>,
@@ -55,7 +53,7 @@ pub(crate) struct World {
     pub(crate) key_messages: Vec<Arc<[u8]>>,
     /// The packet with which each MSK came into force.
     pub(crate) first_packet_under: BTreeMap<MskId, u32>,
-    entropy: Entropy,
+    pub(crate) entropy: Entropy,
 }
 
 /// An MSK message that left the server.
@@ -75,7 +73,7 @@ pub(crate) struct Client {
     pub(crate) loses_answers: bool,
     /// The packets it decrypted.
     pub(crate) heard: Vec<u32>,
-    port: PortId,
+    pub(crate) port: PortId,
 }
 
 impl World {
@@ -321,131 +319,6 @@ impl World {
         }
     }
 
-    pub(crate) fn carry_out(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::SendMsk(message) => self.deliver(message),
-                Action::Publish(document) => self.publish(&document),
-                Action::Switched { msk_id, unconfirmed, lacking, .. } => {
-                    self.log.push(format!("switch {msk_id}"));
-                    self.missing = (unconfirmed, lacking.iter().map(ToString::to_string).collect());
-                }
-                Action::Destroyed { msk_id, .. } => self.log.push(format!("destroy {msk_id}")),
-                Action::UpdateBegun { msk_id, cause, .. } => {
-                    self.log.push(format!("update {msk_id} {cause}"));
-                }
-                Action::Confirmed { client, msk_id, .. } => {
-                    self.log.push(format!("{client} holds {msk_id}"));
-                }
-                Action::GaveUp { client, msk_id, why, .. } => {
-                    self.log.push(format!("gave up {client} {msk_id}: {why}"));
-                }
-                Action::KeepsTrying { client, msk_id, .. } => {
-                    self.log.push(format!("keeps trying {client} {msk_id}"));
-                }
-                Action::Removed { client, msk_id, .. } => {
-                    self.log.push(format!("removed {client} {msk_id}"));
-                }
-                Action::WindowOpened { cause, .. } => self.log.push(format!("window {cause}")),
-                other => self.log.push(format!("{other:?}")),
-            }
-        }
-    }
-
-    /// A document travels to the broadcaster if it is for it, and its word back, unless it is cut
-    /// off. Others' are kept.
-    pub(crate) fn publish(&mut self, document: &ChannelDocument) {
-        self.documents.push(document.clone());
-        let is_ours = document.broadcaster.as_ref().is_none_or(|name| name.as_str() == "b1");
-        if self.broadcaster_is_cut_off || !is_ours {
-            return;
-        }
-        let (now, random) = (self.now, &mut |out: &mut [u8]| self.entropy.fill(out));
-        let actions = self.broadcaster.follow(document, now, random).unwrap();
-        self.broadcast(actions);
-        // Whoever was taken out of the channel has no word there any more.
-        let named = document.broadcaster.as_ref().filter(|_| !document.msks.is_empty());
-        if let Some(name) = named {
-            let (channel, version) = (self.channel.clone(), document.version);
-            self.command(|server, now, _| server.broadcaster_holds(&channel, name, version, now));
-        }
-    }
-
-    pub(crate) fn broadcast(&mut self, actions: Vec<BroadcastAction>) {
-        for action in actions {
-            match action {
-                BroadcastAction::SendKeyMessage(octets) => {
-                    self.multicast(&octets);
-                    if !self.key_messages.contains(&octets) {
-                        self.key_messages.push(octets);
-                    }
-                }
-                BroadcastAction::InForce { mki } => {
-                    let (msk_id, _) = mki.split_mbms().unwrap();
-                    self.first_packet_under.entry(msk_id).or_insert(self.packets + 1);
-                }
-                BroadcastAction::MtkIdsLow { msk_id, .. } => {
-                    let channel = self.channel.clone();
-                    self.command(|server, now, random| {
-                        server.mtk_ids_low(&channel, msk_id, now, random)
-                    });
-                }
-                BroadcastAction::Silent { .. } => self.log.push("silent".to_owned()),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    /// An MSK message travels to its client, and the verification message back.
-    fn deliver(&mut self, message: MskMessage) {
-        let MskMessage { client, to, msk_id, purpose, counter, octets, .. } = message;
-        let sent = Sent { client, msk_id, purpose, counter, octets };
-        self.sent.push(sent.clone());
-        let client = self.clients.get_mut(&sent.client).unwrap();
-        if client.loses_msks {
-            return;
-        }
-        let event = client.receiver.key_message(&sent.octets, self.now).unwrap();
-        let Some(answer) = event.verification().filter(|_| !client.loses_answers) else { return };
-        let from = match to {
-            Route::Udp(address) => Sender::Address(address),
-            Route::SdpOffer | Route::SdpAnswer => Sender::Client(&sent.client),
-        };
-        let actions = self.server.receive(answer, from, self.now).unwrap();
-        self.carry_out(actions);
-    }
-
-    /// One media packet, if a traffic key is in force.
-    fn send_media(&mut self) {
-        if self.broadcaster.mki().is_none() {
-            return;
-        }
-        self.packets += 1;
-        let mut packet = rtp(self.packets);
-        let before = self.broadcaster.mki().copied();
-        self.broadcaster.protect_rtp(&mut packet, self.now).unwrap();
-        let mki = self.broadcaster.mki().copied().filter(|mki| before != Some(*mki));
-        if let Some((msk_id, _)) = mki.and_then(|mki| mki.split_mbms()) {
-            self.first_packet_under.entry(msk_id).or_insert(self.packets);
-        }
-        self.multicast(&packet);
-    }
-
-    /// Every client on the group gets the datagram, whether it is a member or not.
-    fn multicast(&mut self, datagram: &[u8]) {
-        let (now, source) = (self.now, address(200));
-        for client in self.clients.values_mut() {
-            let (port, heard) = (client.port, &mut client.heard);
-            let mut bytes = datagram.to_vec();
-            let datagram = Datagram { port, source, truncated: false, bytes: &mut bytes };
-            client.receiver.run_batch(&mut [datagram], now, &mut |event| note(&event, heard));
-        }
-    }
-
-    fn tell_streams(&mut self) {
-        self.server.set_streams(&self.channel, &self.broadcaster.streams()).unwrap();
-    }
-
     pub(crate) fn current(&self) -> MskId {
         self.server.current_msk(&self.channel).unwrap()
     }
@@ -496,12 +369,6 @@ pub(crate) fn receive(world: &mut World, name: &str, octets: &[u8]) -> Result<()
     world.client(name).receiver.key_message(octets, now).map(drop)
 }
 
-fn note(event: &Event<'_>, heard: &mut Vec<u32>) {
-    if let Event::Media(media) = event {
-        heard.push(u32::from_be_bytes(media.payload.try_into().unwrap()));
-    }
-}
-
 pub(crate) fn rtp(number: u32) -> Vec<u8> {
     let [.., high, low] = number.to_be_bytes();
     let mut packet = vec![0x80, 97, high, low];
@@ -511,7 +378,7 @@ pub(crate) fn rtp(number: u32) -> Vec<u8> {
     packet
 }
 
-fn address(place: u8) -> SocketAddr {
+pub(crate) fn address(place: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, place], 2269))
 }
 
