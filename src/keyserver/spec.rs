@@ -7,7 +7,7 @@ use crate::{
     broadcast::{BroadcasterId, check_profile},
     error::Error,
     ids::{KeyDomainId, MtkId},
-    keys::{Interval, issue::MskForm},
+    keys::Interval,
     srtp::Profile,
 };
 
@@ -128,7 +128,6 @@ impl ChannelSpec {
 
     pub(super) fn validate(&self) -> Result<(), Error> {
         check_profile(self.profile)?;
-        MskForm::new(&self.profile, &[])?;
         if !(16..=32).contains(&self.msk_len) {
             return Err(Error::invalid(format!(
                 "an MSK has 16 to 32 octets, not {}",
@@ -228,8 +227,6 @@ mod tests {
     fn settings_that_cannot_work_are_refused_and_named() {
         let forever = Duration::MAX;
         assert!(refusal(|spec| spec.msk_len = 15).contains("16 to 32"));
-        let odd = Profile { srtcp_tag_len: 10, ..Profile::AEAD_AES_128_GCM };
-        assert!(refusal(|spec| spec.profile = odd).contains("express"));
         assert!(refusal(|spec| spec.mtk_ids.high = MtkId(0)).contains("upper end"));
         assert!(refusal(|spec| spec.leave = LeavePolicy::Batched(forever)).contains("for leaves"));
         assert!(refusal(|spec| spec.expulsion_window = forever).contains("for expulsions"));
