@@ -7,8 +7,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::counters::Count;
-use super::event::{Event, EventKind, since_1970};
+use super::{
+    counters::Count,
+    event::{Event, EventKind, since_1970},
+    log::log,
+};
 use crate::broadcast::ChannelId;
 
 /// The newest events, up to a limit.
@@ -61,6 +64,7 @@ impl Ring {
         events: impl IntoIterator<Item = (Option<ChannelId>, EventKind)>,
         at: SystemTime,
     ) {
+        let mut told = Vec::new();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for (channel, kind) in events {
             let id = kept.next_id;
@@ -68,9 +72,12 @@ impl Ring {
             if kept.events.len() == kept.limit {
                 kept.events.pop_front();
             }
-            kept.events.push_back(Arc::new(Event { id, at, channel, kind }));
+            let event = Arc::new(Event { id, at, channel, kind });
+            told.push(Arc::clone(&event));
+            kept.events.push_back(event);
         }
         self.tell(kept);
+        told.iter().for_each(|event| log(event));
     }
 
     /// Nothing more will come.

@@ -55,6 +55,7 @@ mod events;
 mod health;
 mod key_service;
 mod local_bus;
+mod log;
 mod offers;
 mod options;
 mod refusals;

@@ -10,9 +10,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crossbeam_channel::{Receiver, never, select};
-use tracing::warn;
-
 use super::{
     apply::{Desk, random},
     carry::Shared,
@@ -31,6 +28,7 @@ use crate::{
     keyserver::{KeyServer, Sender},
     state::KeyServerState,
 };
+use crossbeam_channel::{Receiver, never, select};
 
 /// What the thread is asked.
 pub(super) enum Work {
@@ -221,7 +219,6 @@ impl Thread {
             Err(error) => {
                 self.shared.counts.commits_failed.add(1);
                 if self.retry.is_none() {
-                    warn!(%error, "nothing is sent or changed until the state can be written again");
                     let why = error.to_string();
                     self.health.not_writable(&why);
                     let event = (None, EventKind::StateNotWritable { why });
