@@ -220,6 +220,11 @@ impl<K: Clone + Ord> Noted<K> {
         }
     }
 
+    /// What has been noted and not been taken.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &K> {
+        self.0.iter().flatten()
+    }
+
     /// What has changed; `all` is what there is.
     pub(crate) fn take<'a>(&mut self, all: impl Iterator<Item = &'a K>) -> BTreeSet<K>
     where

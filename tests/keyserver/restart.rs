@@ -157,6 +157,20 @@ fn channel_opened_again_has_no_member_of_the_one_that_was_closed() {
 }
 
 #[test]
+fn channel_closed_behind_a_leave_and_a_readmission_leaves_nothing_behind() {
+    let mut world = World::new(&["c1", "c2"]);
+    world.join_all(&["c1", "c2"]);
+    world.expel("c2");
+    world.keep();
+    let channel = world.channel.clone();
+    world.leave("c1");
+    assert!(world.server.readmit(&channel, &"c2".into()).unwrap());
+    world.command(|server, _, _| server.close_channel(&channel));
+    world.restart_server();
+    assert_eq!(world.server.channels().count(), 0);
+}
+
+#[test]
 fn records_that_contradict_each_other_are_refused_and_told() {
     let mut world = World::new(&["c1", "c2"]);
     world.join_all(&["c1", "c2"]);

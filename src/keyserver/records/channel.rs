@@ -86,15 +86,16 @@ impl Channel {
         }
     }
 
-    /// The keys of all its records.
+    /// The keys of all records that may be kept of it, also of those who were in it when it was kept last.
     pub(in crate::keyserver) fn record_keys(&self) -> impl Iterator<Item = Box<[u8]>> {
         let id = &self.heading.channel;
         let own = [Table::Channel, Table::ChannelStreams]
             .map(|table| RecordWriter::key(table).octets(id.as_str().as_bytes()));
-        let members = self.members.keys().map(|client| key_of_member(Table::Member, id, client));
-        let expelled =
-            self.expelled.iter().map(|client| key_of_member(Table::Expelled, id, client));
-        own.into_iter().chain(members).chain(expelled).map(RecordWriter::into_key)
+        let members = self.members.keys().chain(self.changed.members.iter());
+        let expelled = self.expelled.iter().chain(self.changed.expelled.iter());
+        let of = |table| move |client| key_of_member(table, id, client);
+        let clients = members.map(of(Table::Member)).chain(expelled.map(of(Table::Expelled)));
+        own.into_iter().chain(clients).map(RecordWriter::into_key)
     }
 
     fn write(&self, clock: &Clock) -> RecordWriter {
