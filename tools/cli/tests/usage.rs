@@ -43,7 +43,7 @@ fn unknown_commands_and_values_end_with_code_2() {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    for command in ["demo", "recv", "inspect"] {
+    for command in ["demo", "recv", "inspect", "key-server", "ctl"] {
         let help = stdout(&run(&[command, "--help"]));
         assert!(help.contains("Example:"), "{help}");
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use hyper::{
-    Method,
+    Method, StatusCode,
     header::{HeaderName, HeaderValue},
 };
 use serde_json::{Map, Value};
@@ -50,7 +50,14 @@ impl Control {
             Ok(begun) => begun,
             Err(trouble) => return Ok(Err(trouble)),
         };
-        let mut stream = begun.map_err(|answer| refusal(&answer))?;
+        let mut stream = match begun {
+            Ok(stream) => stream,
+            // It has no place for a reader at the moment, or ends.
+            Err(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                return Ok(Err(Trouble::Broken(answer.status.to_string())));
+            }
+            Err(answer) => return Err(refusal(&answer)),
+        };
         loop {
             match stream.next(PATIENCE) {
                 Ok(Some(event)) => {
