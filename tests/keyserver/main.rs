@@ -14,6 +14,7 @@ mod leave;
 mod membership;
 mod mtk_ids;
 mod network;
+mod one_commit;
 mod removal;
 mod restart;
 mod sdp;
