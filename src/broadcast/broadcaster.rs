@@ -34,10 +34,17 @@ pub struct Broadcaster {
     pub(super) taken: BTreeMap<(KeyDomainId, u16), u16>,
     pub(super) in_force: Option<InForce>,
     pub(super) coming: Option<Coming>,
+    /// The MSK that was in use before a restart, if it has no MTK ID left.
+    pub(super) spent: Option<MskId>,
     pub(super) protector: Protector,
     pub(super) streams: HashMap<Ssrc, Stream>,
     /// The SRTCP index that new streams begin with.
     pub(super) first_rtcp: u32,
+    /// MTKs that have been in force since the start.
+    pub(super) mtks: u64,
+    /// The one of these under which no stream could be dropped for another.
+    pub(super) full_under: u64,
+    pub(super) streams_dropped: u64,
     pub(super) changed: Changed,
 }
 
@@ -59,8 +66,8 @@ pub enum BroadcastAction {
         /// MTK IDs left.
         left: u16,
     },
-    /// Nothing can be protected: the channel is closed, or this broadcaster has no part in the MSK
-    /// in force.
+    /// Nothing can be protected: the channel is closed, this broadcaster has no part in the MSK in
+    /// force, or has no MTK ID left under it after a restart.
     Silent {
         /// The MSK in force.
         in_force: MskId,
@@ -105,9 +112,13 @@ impl Broadcaster {
             taken: BTreeMap::new(),
             in_force: None,
             coming: None,
+            spent: None,
             protector: Protector::new(),
             streams: HashMap::new(),
             first_rtcp: 0,
+            mtks: 0,
+            full_under: 0,
+            streams_dropped: 0,
             changed: Changed::default(),
         }
     }
@@ -208,6 +219,7 @@ impl Broadcaster {
         if let Some(Coming { announced, at: Some(since), period, .. }) = self.coming.take_if(over) {
             let until = period.map(|period| since + period);
             self.in_force = Some(InForce { announced, since, until, told: false });
+            self.mtks += 1;
         }
     }
 
@@ -231,6 +243,7 @@ impl Broadcaster {
         let period = self.mtk_period.map(|period| due.period(period, &self.timing, random));
         let at = (!self.timing.write_ahead).then(|| now + lead);
         self.coming = Some(Coming { announced, lead, at, period });
+        self.spent = None;
         Ok(self.tell(now))
     }
 
@@ -258,7 +271,7 @@ impl Broadcaster {
     }
 
     /// Gathers what there is to send and to say.
-    fn tell(&mut self, now: Instant) -> Vec<BroadcastAction> {
+    pub(super) fn tell(&mut self, now: Instant) -> Vec<BroadcastAction> {
         let mut actions = Vec::new();
         // While a key is announced, its predecessor's message rests: a client that has the newer
         // key would refuse it, and one that has neither needs the newer first.
@@ -285,6 +298,7 @@ impl Broadcaster {
     /// The MSK under which the newest traffic key was made.
     pub(super) fn newest_msk(&self) -> Option<MskId> {
         let coming = self.coming.as_ref().map(|coming| coming.announced.msk_id);
-        coming.or_else(|| self.in_force.as_ref().map(|in_force| in_force.announced.msk_id))
+        let in_force = self.in_force.as_ref().map(|in_force| in_force.announced.msk_id);
+        coming.or(in_force).or(self.spent)
     }
 }

@@ -117,7 +117,7 @@ impl Broadcaster {
             listed
         });
         if self.newest_msk().is_none_or(|newest| !self.msks.contains_key(&newest)) {
-            (self.in_force, self.coming) = (None, None);
+            (self.in_force, self.coming, self.spent) = (None, None, None);
             actions.push(BroadcastAction::Silent { in_force: document.in_force });
         }
     }

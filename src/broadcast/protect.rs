@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::HashMap, time::Instant};
 
 use arrayvec::ArrayVec;
 
-use super::Broadcaster;
+use super::{Broadcaster, records::Changed};
 use crate::{
     error::{Error, Reject},
     ids::{PacketIndex, Ssrc},
@@ -25,6 +25,10 @@ pub(super) struct Stream {
     /// The next SRTCP index.
     pub(super) next_rtcp: u32,
     last_sent: Instant,
+    /// When the last packet of either kind came.
+    last_heard: Instant,
+    /// The MTK in force then, counted from 1; 0: one of before a restart.
+    under: u64,
     /// The highest index that its record has, if there is a record.
     pub(super) kept_rtp: Option<PacketIndex>,
     /// The SRTCP index that its record has; 0 if there is none.
@@ -33,7 +37,15 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) const fn new(now: Instant, next_rtcp: u32) -> Self {
-        Self { used: None, next_rtcp, last_sent: now, kept_rtp: None, kept_rtcp: 0 }
+        Self {
+            used: None,
+            next_rtcp,
+            last_sent: now,
+            last_heard: now,
+            under: 0,
+            kept_rtp: None,
+            kept_rtcp: 0,
+        }
     }
 
     /// Takes note of an index that has been used.
@@ -74,25 +86,66 @@ struct Admitted<'a> {
     verdict: &'a mut Result<PacketIndex, Reject>,
 }
 
-/// The stream of a packet, which has state from now on: its SRTCP indexes begin with `first_rtcp`.
-fn admit(
-    (streams, limit): (&mut HashMap<Ssrc, Stream>, usize),
-    (protector, first_rtcp): (&mut Protector, u32),
-    packet: &Plain<'_>,
-    now: Instant,
-) -> Result<Ssrc, Reject> {
-    let ssrc = match packet.kind {
-        PacketKind::Rtp => RtpView::parse(packet.bytes)?.ssrc(),
-        PacketKind::Rtcp => rtcp::sender_ssrc(packet.bytes)?,
-    };
-    if !streams.contains_key(&ssrc) {
-        if streams.len() >= limit {
+/// Who admits packets to streams.
+struct Gate<'a> {
+    streams: &'a mut HashMap<Ssrc, Stream>,
+    limit: usize,
+    /// The MTK in force, counted from 1.
+    mtk: u64,
+    /// The MTK under which there was no stream to drop.
+    full_under: &'a mut u64,
+    dropped: &'a mut u64,
+    /// The SRTCP index that new streams begin with.
+    first_rtcp: &'a mut u32,
+    protector: &'a mut Protector,
+    changed: &'a mut Changed,
+}
+
+impl Gate<'_> {
+    /// The stream of a packet, which has state from now on.
+    fn admit(&mut self, kind: PacketKind, packet: &[u8], now: Instant) -> Result<Ssrc, Reject> {
+        let ssrc = match kind {
+            PacketKind::Rtp => RtpView::parse(packet)?.ssrc(),
+            PacketKind::Rtcp => rtcp::sender_ssrc(packet)?,
+        };
+        if !self.streams.contains_key(&ssrc) {
+            if self.streams.len() >= self.limit {
+                self.make_room()?;
+            }
+            self.streams.insert(ssrc, Stream::new(now, *self.first_rtcp));
+            self.protector.resume_rtcp(ssrc, *self.first_rtcp);
+        }
+        if let Some(stream) = self.streams.get_mut(&ssrc) {
+            (stream.last_heard, stream.under) = (now, self.mtk);
+        }
+        Ok(ssrc)
+    }
+
+    /// Drops the stream that has been quiet for longest, of those without a packet under the MTK in
+    /// force: if it comes back its RTP indexes begin again, and none comes twice under one key. Its SRTCP
+    /// indexes go on, since receivers would refuse the old ones.
+    fn make_room(&mut self) -> Result<(), Reject> {
+        // Once there is none, there is none until the next MTK.
+        if *self.full_under == self.mtk {
             return Err(Reject::StreamLimit);
         }
-        streams.insert(ssrc, Stream::new(now, first_rtcp));
-        protector.resume_rtcp(ssrc, first_rtcp);
+        let former = self.streams.iter().filter(|(_, stream)| stream.under != self.mtk);
+        let quiet = former.min_by_key(|(ssrc, stream)| (stream.last_heard, **ssrc));
+        let Some(ssrc) = quiet.map(|(ssrc, _)| *ssrc) else {
+            *self.full_under = self.mtk;
+            return Err(Reject::StreamLimit);
+        };
+        if let Some(quiet) = self.streams.remove(&ssrc)
+            && quiet.next_rtcp > *self.first_rtcp
+        {
+            *self.first_rtcp = quiet.next_rtcp;
+            self.changed.followed();
+        }
+        self.protector.forget(ssrc);
+        self.changed.stream(ssrc);
+        *self.dropped += 1;
+        Ok(())
     }
-    Ok(ssrc)
 }
 
 impl Broadcaster {
@@ -139,13 +192,23 @@ impl Broadcaster {
         now: Instant,
     ) -> Result<(), Error> {
         self.advance(now);
-        let key = &self.in_force.as_ref().ok_or_else(nothing_in_force)?.announced.key;
+        let in_force = self.in_force.as_ref().ok_or_else(nothing_in_force)?;
+        let (key, mtk) = (&in_force.announced.key, self.mtks);
         for (packets, verdicts) in batch.chunks_mut(MAX_BATCH).zip(verdicts.chunks_mut(MAX_BATCH)) {
             let mut admitted = ArrayVec::<Admitted<'_>, MAX_BATCH>::new();
             let mut outgoing = ArrayVec::<Outgoing<'_>, MAX_BATCH>::new();
+            let mut gate = Gate {
+                streams: &mut self.streams,
+                limit: self.timing.max_streams,
+                mtk,
+                full_under: &mut self.full_under,
+                dropped: &mut self.streams_dropped,
+                first_rtcp: &mut self.first_rtcp,
+                protector: &mut self.protector,
+                changed: &mut self.changed,
+            };
             for (packet, verdict) in packets.iter_mut().zip(verdicts) {
-                let streams = (&mut self.streams, self.timing.max_streams);
-                match admit(streams, (&mut self.protector, self.first_rtcp), packet, now) {
+                match gate.admit(packet.kind, packet.bytes, now) {
                     Ok(ssrc) => {
                         outgoing.push(Outgoing { kind: packet.kind, key, bytes: packet.bytes });
                         admitted.push(Admitted { ssrc, verdict });
@@ -178,6 +241,12 @@ impl Broadcaster {
         let mut verdict = [Err(Reject::Unsupported)];
         self.protect_batch(&mut [packet], &mut verdict, now)?;
         Ok(verdict[0]?)
+    }
+
+    /// Streams that were dropped because there were [too many](super::BroadcastTiming::max_streams).
+    #[must_use]
+    pub const fn streams_dropped(&self) -> u64 {
+        self.streams_dropped
     }
 
     /// A protected burst-control message, for example Taken or Idle, from the server with this

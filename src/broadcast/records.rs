@@ -78,9 +78,9 @@ impl Broadcaster {
 
     /// The broadcaster of a channel that goes on from what [`Broadcaster::take_changes`] has given, with a
     /// new MTK that is in force at once. Records of other channels are left alone; without any of its own it
-    /// begins. Changes are noted from now on; those of this call are to be kept before its actions are
-    /// carried out. If the MSK in use has no MTK ID left, that is said again, and nothing is protected until
-    /// the next.
+    /// begins. If no MTK ID is left under the MSK in use, it is [silent](BroadcastAction::Silent) until the
+    /// next one. Changes are noted from now on; those of this call are to be kept before its actions are
+    /// carried out.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a record that cannot be read or contradicts another.
@@ -108,14 +108,16 @@ impl Broadcaster {
             read.ok_or_else(|| unreadable(key))?;
         }
         broadcaster.check_kept(in_use)?;
-        let actions = match in_use {
-            None => Vec::new(),
-            // Silence until the key server has updated the MSK, rather than no start.
-            Some(msk_id) if broadcaster.msks.get(&msk_id).is_some_and(HeldMsk::is_used_up) => {
-                vec![BroadcastAction::MtkIdsLow { msk_id, left: 0 }]
-            }
-            Some(msk_id) => broadcaster.announce(msk_id, Lead::None, now, random)?,
-        };
+        let Some(msk_id) = in_use else { return Ok((broadcaster, Vec::new())) };
+        let left = broadcaster.msks.get(&msk_id).map_or(0, HeldMsk::ids_left);
+        if left > 0 {
+            let actions = broadcaster.announce(msk_id, Lead::None, now, random)?;
+            return Ok((broadcaster, actions));
+        }
+        // The key server is told that none is left, and has to update the MSK.
+        broadcaster.spent = Some(msk_id);
+        let mut actions = broadcaster.tell(now);
+        actions.push(BroadcastAction::Silent { in_force: msk_id });
         Ok((broadcaster, actions))
     }
 

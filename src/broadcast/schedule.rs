@@ -18,7 +18,8 @@ pub struct BroadcastTiming {
     pub repeat_every: Duration,
     /// The broadcaster reports when only so many MTK IDs are left under an MSK. Default 16.
     pub mtk_ids_low: u16,
-    /// Streams (SSRCs) that are protected at most. Default 4096.
+    /// Streams (SSRCs) that are kept at most. Another one takes the place of the one that has been quiet
+    /// for longest, if that has sent nothing under the MTK in force; else it is refused. Default 4096.
     pub max_streams: usize,
     /// A new MTK waits until the caller says that the state is [stored](super::Broadcaster::stored):
     /// before that its message is not sent and nothing is protected under it, and the MTK before goes

@@ -80,6 +80,13 @@ impl Protector {
         self.next_rtcp.insert(ssrc, next);
     }
 
+    /// Forgets a stream. If it comes back it begins anew, so that this is only safe when the keys it was
+    /// protected under are used no more.
+    pub fn forget(&mut self, ssrc: Ssrc) {
+        self.highest.remove(&ssrc);
+        self.next_rtcp.remove(&ssrc);
+    }
+
     /// Protects an RTP packet in place; the buffer grows by
     /// [`Profile::srtp_overhead`](super::Profile::srtp_overhead) octets at most. Under RCC every R-th
     /// carries its rollover counter (RFC 4771).
