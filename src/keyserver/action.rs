@@ -157,7 +157,7 @@ impl UpdateCause {
 
     /// Whether the MSK of an update under way will not do: the wrong hands may hold it, or a
     /// broadcaster has no part in it.
-    pub(super) const fn supersedes(self) -> bool {
+    pub(crate) const fn supersedes(self) -> bool {
         matches!(self, Self::Expulsion | Self::Compromise | Self::Broadcasters)
     }
 }

@@ -235,10 +235,21 @@ impl Desk<'_> {
         replaces: Option<MskId>,
     ) -> Result<Reply, Refused> {
         self.open(&channel)?;
-        let is_current = |msk_id| self.server.current_msk(&channel) == Some(msk_id);
-        let is_being_replaced = self.server.coming_msk(&channel).is_some();
-        if replaces.is_some_and(|msk_id| !is_current(msk_id) || is_being_replaced) {
-            return Ok(Reply::of(false));
+        let current = self.server.current_msk(&channel);
+        let coming = self.server.coming_msk(&channel).map(|(msk_id, _)| msk_id);
+        if let Some(replaced) = replaces {
+            match coming {
+                // The one that is coming may be in the wrong hands as well, or alone.
+                Some(coming) if cause.supersedes() && current == replaces => {
+                    return Err(conflict(format!(
+                        "MSK {coming} is coming in place of MSK {replaced} already; name {coming} to \
+                         replace that"
+                    )));
+                }
+                Some(coming) if cause.supersedes() && coming == replaced => {}
+                None if current == replaces => {}
+                _ => return Ok(Reply::of(false)),
+            }
         }
         let actions =
             self.server.update(&channel, cause, self.now, &mut random).map_err(conflict)?;
@@ -279,6 +290,9 @@ impl Desk<'_> {
         broadcaster: BroadcasterId,
         version: u64,
     ) -> Result<Reply, Refused> {
+        if let Some(last) = self.server.last_version(channel, &broadcaster) {
+            return self.holds_the_last(channel, broadcaster, version, last);
+        }
         let held = self.named(channel, &broadcaster)?;
         self.watch.hear(channel, &broadcaster, self.now, self.effects);
         // Version 0 is none: a sign of life.
@@ -289,6 +303,23 @@ impl Desk<'_> {
         let actions = holds.map_err(invalid)?;
         self.tell(Some(channel), EventKind::DocumentHeld { broadcaster, version });
         Ok(self.done(actions))
+    }
+
+    /// A broadcaster is out of the channel, and is told so until it says that it has erased all.
+    fn holds_the_last(
+        &mut self,
+        channel: &ChannelId,
+        broadcaster: BroadcasterId,
+        version: u64,
+        last: u64,
+    ) -> Result<Reply, Refused> {
+        let holds = self.server.broadcaster_holds(channel, &broadcaster, version, self.now);
+        holds.map_err(invalid)?;
+        let changed = version >= last;
+        if changed {
+            self.tell(Some(channel), EventKind::DocumentHeld { broadcaster, version });
+        }
+        Ok(Reply::of(changed))
     }
 
     fn report(

@@ -111,7 +111,9 @@ pub enum Request {
         /// Why.
         cause: UpdateCause,
         /// The MSK to replace: if it is not in force any more, or is being replaced, nothing
-        /// happens, so that the request may be repeated. `None` asks for an update in any case.
+        /// happens, so that the request may be repeated. Of an MSK that is being replaced because of a
+        /// compromise the one that is coming has to be named, which is replaced by another then.
+        /// `None` asks for an update in any case.
         replaces: Option<MskId>,
     },
     /// A member asks for the MSK (MSK request), or should be tried again: it is sent once more.

@@ -9,6 +9,7 @@ mod group;
 mod broadcasters;
 mod bus;
 mod callbacks;
+mod compromise;
 mod delivery;
 mod disk;
 mod restart;
