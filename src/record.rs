@@ -57,8 +57,8 @@ pub(crate) enum Table {
     Member = 11,
     /// Who was expelled from a channel.
     Expelled = 12,
-    /// What stays of a client that was removed: the last counter of its MUK.
-    Removed = 13,
+    /// The highest counter under a MUK that is on the roster no more.
+    CounterFloor = 13,
     /// What stays of a channel that was closed: the version of its documents.
     Closed = 14,
     /// The last membership event consumed of a publisher.
@@ -69,6 +69,8 @@ pub(crate) enum Table {
     BroadcastMsk = 17,
     /// Where a stream of a broadcaster stands.
     BroadcastStream = 18,
+    /// The last document of a broadcaster that is out of a channel.
+    Ended = 19,
 }
 
 impl Table {
@@ -80,7 +82,7 @@ impl Table {
     }
 
     /// In the order of their numbers, from 1.
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Muk,
         Self::Msks,
         Self::Live,
@@ -93,12 +95,13 @@ impl Table {
         Self::ChannelStreams,
         Self::Member,
         Self::Expelled,
-        Self::Removed,
+        Self::CounterFloor,
         Self::Closed,
         Self::Consumed,
         Self::Broadcaster,
         Self::BroadcastMsk,
         Self::BroadcastStream,
+        Self::Ended,
     ];
 }
 

@@ -41,6 +41,12 @@ impl Member {
         Self { confirmed, queue: VecDeque::new() }
     }
 
+    /// A member that was told to delete a superseded MSK and may hold it still.
+    pub(super) fn deleting(superseded: &Arc<IssuedMsk>) -> Self {
+        let queue = VecDeque::from([Delivery::new(superseded, Purpose::Delete)]);
+        Self { confirmed: None, queue }
+    }
+
     /// Lines up the delivery of an MSK, and sends it if nothing else is in flight.
     pub(super) fn deliver(
         &mut self,
@@ -57,7 +63,8 @@ impl Member {
         self.proceed(client, heading, desk);
     }
 
-    /// Replaces an MSK that will never be used by its successor.
+    /// Replaces an MSK that will never be used by its successor. Tells whether it has to be deleted
+    /// first, because the member may hold it.
     pub(super) fn supersede(
         &mut self,
         former: &Arc<IssuedMsk>,
@@ -65,7 +72,7 @@ impl Member {
         client: &ClientId,
         heading: &Heading,
         desk: &mut Desk<'_>,
-    ) {
+    ) -> bool {
         let was_sent = self.was_sent(former.id);
         self.queue.retain(|d| d.issued.id != former.id);
         if was_sent {
@@ -73,6 +80,7 @@ impl Member {
             self.queue.push_back(Delivery::new(former, Purpose::Delete));
         }
         self.deliver(next, client, heading, desk);
+        was_sent
     }
 
     /// Whether a copy of this MSK has been sent to it, or it is known to hold it.
@@ -160,6 +168,12 @@ impl Member {
     /// The newest MSK this member is known to hold.
     pub(super) const fn confirmed(&self) -> Option<MskId> {
         self.confirmed
+    }
+
+    /// The MSK in flight to this member, or given up: it may hold it, although it has not said so.
+    pub(super) fn may_hold(&self) -> Option<MskId> {
+        let front = self.queue.front().filter(|front| front.copies > 0);
+        front.map(|front| front.issued.id)
     }
 
     /// Whether nothing is under way to this member, and nothing was given up.

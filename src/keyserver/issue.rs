@@ -100,6 +100,16 @@ impl IssuedMsk {
     }
 }
 
+impl IssuedMsk {
+    /// What is left of an MSK that will never be used: enough to tell clients to delete it. Its RAND is
+    /// no secret; instead of the key there are zeros.
+    pub(super) fn without_key(&self) -> Self {
+        let key = SecretBytes::new(&vec![0; self.msk.key.len()]);
+        let msk = Arc::new(Msk { key, rand: self.msk.rand.clone() });
+        Self { id: self.id, msk, interval: self.interval, broadcasters: Vec::new() }
+    }
+}
+
 /// The last key number used in each key group, of open channels and of closed ones.
 #[derive(Debug, Default)]
 pub(super) struct KeyNumbers(pub(super) NotedMap<(KeyDomainId, u16), u16>);

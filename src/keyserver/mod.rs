@@ -35,6 +35,7 @@
 
 mod action;
 mod delivery;
+mod ended;
 mod issue;
 mod members;
 mod membership;
@@ -53,7 +54,7 @@ pub use action::{Action, Undelivered, UpdateCause};
 pub use issue::{MskMessage, Purpose, Route};
 pub use membership::{Change, Consumed, MembershipEvent, Publisher};
 pub use receive::Sender;
-pub use roster::{ClientId, Fingerprint, Reach};
+pub use roster::{ClientId, Reach};
 pub use schedule::{Retry, Timing};
 pub use server::KeyServer;
 pub use spec::{ChannelSpec, LeavePolicy, Unconfirmed};

@@ -29,9 +29,10 @@ impl KeyServer {
     }
 
     /// A broadcaster holds this version of its document, or a newer one. An update that waited for
-    /// this alone switches.
+    /// this alone switches. If it is the last one of a broadcaster that is out of the channel, nothing
+    /// is kept of it any more.
     ///
-    /// Not part of the durable state: after a restart broadcasters are heard again.
+    /// Only that is part of the durable state: after a restart broadcasters are heard again.
     ///
     /// # Errors
     /// Unknown channel, a broadcaster that it does not name, or a version that was not published.
@@ -42,6 +43,12 @@ impl KeyServer {
         version: u64,
         now: Instant,
     ) -> Result<Vec<Action>, Error> {
+        if let Some(last) = self.last_version(channel, broadcaster) {
+            if version >= last {
+                self.ended.0.remove(&(channel.clone(), Some(broadcaster.clone())));
+            }
+            return Ok(Vec::new());
+        }
         let (open, mut desk) = self.at_desk(channel, now)?;
         if !open.spec.broadcasters.contains(broadcaster) {
             return Err(Error::invalid(format!(
@@ -57,6 +64,20 @@ impl KeyServer {
         open.note_held(broadcaster, version);
         open.switch_if_ready(&mut desk);
         Ok(desk.actions)
+    }
+
+    /// The version of the last document of a broadcaster that is out of the channel, for as long as it
+    /// has not said that it holds it.
+    #[must_use]
+    pub fn last_version(&self, channel: &ChannelId, broadcaster: &BroadcasterId) -> Option<u64> {
+        self.ended.version(&(channel.clone(), Some(broadcaster.clone())))
+    }
+
+    /// The last documents of broadcasters that are out of a channel and have not said that they hold
+    /// them: who pushes documents goes on with these. They are published by
+    /// [`KeyServer::restore`] again.
+    pub fn last_documents(&self) -> impl Iterator<Item = ChannelDocument> {
+        self.ended.documents()
     }
 
     /// The broadcasters that a channel names, each with the version of its document it is known to

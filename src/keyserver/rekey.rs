@@ -78,6 +78,8 @@ pub(super) struct Update {
     pub(super) waiting: BTreeSet<ClientId>,
     /// The version of the documents that brought the coming MSK.
     pub(super) published: u64,
+    /// Superseded MSKs that a member may hold, without their keys.
+    pub(super) superseded: Vec<Arc<IssuedMsk>>,
 }
 
 /// An MSK that is no longer in force.
@@ -201,7 +203,7 @@ impl Channel {
     /// Starts an update to `next`, which supersedes an update under way.
     pub(super) fn update(&mut self, next: IssuedMsk, cause: UpdateCause, desk: &mut Desk<'_>) {
         let next = Arc::new(next);
-        let former = self.update.take();
+        let mut former = self.update.take();
         // Who left or was expelled until now is struck off, and will not get this MSK.
         (self.leave_due, self.expulsion_due) = (None, None);
         let confirm_within = self.spec.confirm_within;
@@ -215,6 +217,10 @@ impl Channel {
             deadline,
         });
         desk.agenda.add(deadline, Job::Channel(self.heading.channel.clone()));
+        let mut superseded = former.as_mut().map_or_else(Vec::new, |former| {
+            former.superseded.push(Arc::new(former.next.without_key()));
+            std::mem::take(&mut former.superseded)
+        });
         self.update = Some(Update {
             next: Arc::clone(&next),
             cause,
@@ -222,24 +228,46 @@ impl Channel {
             switch_by,
             waiting: self.members.keys().cloned().collect(),
             published: self.version + 1,
+            superseded: Vec::new(),
         });
         self.publish(desk);
         if let Some(former) = &former {
             self.tell_destroyed(former.next.id, desk);
         }
+        self.deliver_to_all(&next, superseded.last(), desk);
+        let may_hold: BTreeSet<_> = match superseded.is_empty() {
+            true => BTreeSet::new(),
+            false => self.members.values().filter_map(Member::may_hold).collect(),
+        };
+        superseded.retain(|old| may_hold.contains(&old.id));
+        if let Some(update) = &mut self.update {
+            update.superseded = superseded;
+        }
+        self.switch_if_ready(desk);
+    }
+
+    /// Sends all members the coming MSK, after they have deleted the one that it supersedes.
+    fn deliver_to_all(
+        &mut self,
+        next: &Arc<IssuedMsk>,
+        superseded: Option<&Arc<IssuedMsk>>,
+        desk: &mut Desk<'_>,
+    ) {
         desk.actions.reserve(self.members.len());
         for (client, member) in &mut self.members {
-            let Some(former) = &former else {
-                member.deliver(&next, client, &self.heading, desk);
-                continue;
-            };
             let confirmed = member.confirmed();
-            member.supersede(&former.next, &next, client, &self.heading, desk);
-            if member.confirmed() != confirmed {
+            let news = match superseded {
+                Some(former) => member.supersede(former, next, client, &self.heading, desk),
+                None => {
+                    member.deliver(next, client, &self.heading, desk);
+                    // Whoever holds the MSK in force has been sent the coming one; that is understood.
+                    confirmed != Some(self.current.id)
+                }
+            };
+            if news {
                 self.changed.member(client);
             }
         }
-        self.switch_if_ready(desk);
     }
 
     /// A verification message of a member repeats this counter.
@@ -262,7 +290,11 @@ impl Channel {
     /// whether it has.
     pub(super) fn tick_member(&mut self, client: &ClientId, desk: &mut Desk<'_>) -> bool {
         let Some(member) = self.members.get_mut(client) else { return false };
+        let may_hold = member.may_hold();
         let unconfirmed = member.tick(client, self.spec.unconfirmed, &self.heading, desk);
+        if member.may_hold() != may_hold {
+            self.changed.member(client);
+        }
         let Some(msk_id) = unconfirmed else { return false };
         self.strike_off(client, desk);
         let (channel, client) = (self.heading.channel.clone(), client.clone());
@@ -405,9 +437,10 @@ impl Channel {
             update.waiting.insert(client.clone());
             member.deliver(&update.next, client, &self.heading, desk);
         }
-        let confirmed = member.confirmed();
+        let holds = |member: &Member| (member.confirmed(), member.may_hold());
+        let now = holds(&member);
         let former = self.members.insert(client.clone(), member);
-        if former.is_none_or(|former| former.confirmed() != confirmed) {
+        if former.is_none_or(|former| holds(&former) != now) {
             self.changed.member(client);
         }
     }

@@ -9,13 +9,13 @@ use std::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{KeyServer, Undelivered};
+use super::Undelivered;
 use crate::{
     broadcast::ChannelId,
     error::Error,
     ids::name,
     keys::{Muk, MukId},
-    record::{Noted, NotedMap},
+    record::Noted,
 };
 
 name! {
@@ -66,29 +66,30 @@ pub(super) struct Roster {
     pub(super) counted: Noted<ClientId>,
     by_address: BTreeMap<SocketAddr, BTreeSet<ClientId>>,
     by_identity: BTreeMap<String, BTreeSet<ClientId>>,
-    /// The last counter under the MUK of each client that was removed.
-    pub(super) removed: NotedMap<Fingerprint, u32>,
+    by_muk: BTreeMap<Fingerprint, ClientId>,
+    /// The highest counter under any MUK that was removed or replaced. Every MUK that comes begins
+    /// above it, so that one that was here before repeats none; terminals take any higher counter.
+    pub(super) floor: u32,
+    /// The floor is to be kept.
+    pub(super) floor_changed: Noted<()>,
 }
 
-/// SHA-256 of a MUK: tells whether it was here before, and nothing else of it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Fingerprint(pub [u8; 32]);
+/// SHA-256 of a MUK: tells it from others, and nothing else of it.
+type Fingerprint = [u8; 32];
 
-impl Fingerprint {
-    fn of(muk: &Muk) -> Self {
-        Self(Sha256::digest(muk.0.expose()).into())
-    }
+fn fingerprint(muk: &Muk) -> Fingerprint {
+    Sha256::digest(muk.0.expose()).into()
 }
 
 impl Roster {
-    /// Enters a client. `last_counter` is 0 for a MUK that has protected nothing yet.
+    /// Enters a client. `last_counter` is that of its record, if it has one.
     pub(super) fn add(
         &mut self,
         id: &ClientId,
         muk_id: MukId,
         muk: Arc<Muk>,
         reach: Reach,
-        last_counter: u32,
+        last_counter: Option<u32>,
     ) -> Result<(), Error> {
         if self.clients.contains_key(id) {
             return Err(Error::invalid(format!(
@@ -97,25 +98,26 @@ impl Roster {
         }
         id.check()?;
         self.check_identities(id, &muk_id)?;
+        self.check_muk(id, &muk)?;
         self.index(id, &muk_id, reach);
-        let last_counter = self.returning(&muk).unwrap_or(0).max(last_counter);
+        self.by_muk.insert(fingerprint(&muk), id.clone());
+        let last_counter = last_counter.unwrap_or(self.floor);
         let client = Client { muk_id, muk, reach, channels: BTreeSet::new(), last_counter };
         self.clients.insert(id.clone(), client);
         self.note(id);
         Ok(())
     }
 
-    /// Replaces the MUK after a new bootstrapping. The counter starts again, unless the key is
-    /// the one already held.
+    /// Replaces the MUK after a new bootstrapping. The counter goes on.
     pub(super) fn renew(&mut self, id: &ClientId, muk_id: MukId, muk: Muk) -> Result<(), Error> {
         self.check_identities(id, &muk_id)?;
+        self.check_muk(id, &muk)?;
+        let former = Arc::clone(&self.get_mut(id)?.muk);
+        self.retire(&former, id);
+        self.by_muk.insert(fingerprint(&muk), id.clone());
+        let floor = self.floor;
         let client = self.get_mut(id)?;
-        let last_counter =
-            if client.has(&muk) { None } else { Some(self.returning(&muk).unwrap_or(0)) };
-        let client = self.get_mut(id)?;
-        if let Some(last_counter) = last_counter {
-            (client.muk, client.last_counter) = (Arc::new(muk), last_counter);
-        }
+        (client.muk, client.last_counter) = (Arc::new(muk), floor);
         let reach = client.reach;
         let former = std::mem::replace(&mut client.muk_id, muk_id.clone());
         self.unindex(id, &former, reach);
@@ -135,38 +137,31 @@ impl Roster {
         Ok(())
     }
 
-    /// Strikes a client from the roster, but keeps the counter of its MUK. Returns the channels it is
-    /// in.
+    /// Strikes a client from the roster. Returns the channels it is in.
     pub(super) fn remove(&mut self, id: &ClientId) -> Result<BTreeSet<ChannelId>, Error> {
-        let used = self.get_mut(id)?.last_counter > 0;
-        if used && self.removed.len() >= KeyServer::MAX_REMOVED {
-            return Err(Error::invalid(format!(
-                "the counters of {} removed clients are kept already; leave client {id} on the \
-                 roster",
-                KeyServer::MAX_REMOVED
-            )));
-        }
+        let former = Arc::clone(&self.get_mut(id)?.muk);
+        self.retire(&former, id);
         let Some(client) = self.clients.remove(id) else { return Ok(BTreeSet::new()) };
         self.unindex(id, &client.muk_id, client.reach);
         self.note(id);
-        if used {
-            self.keep(Fingerprint::of(&client.muk), client.last_counter);
-        }
         Ok(client.channels)
     }
 
-    /// Keeps the last counter under a MUK that nobody on the roster has.
-    pub(super) fn keep(&mut self, muk: Fingerprint, last_counter: u32) {
-        let kept = self.removed.get(&muk).unwrap_or(0);
-        self.removed.insert(muk, last_counter.max(kept));
+    /// A client's MUK goes: no other begins below its counter.
+    fn retire(&mut self, muk: &Muk, id: &ClientId) {
+        self.by_muk.remove(&fingerprint(muk));
+        let last_counter = self.get(id).map_or(0, Client::last_counter);
+        if last_counter > self.floor {
+            self.floor = last_counter;
+            self.floor_changed.note(&());
+        }
     }
 
-    /// A MUK comes to the roster: the last counter under it, if it was here before.
-    fn returning(&mut self, muk: &Muk) -> Option<u32> {
-        if self.removed.len() == 0 {
-            return None;
-        }
-        self.removed.remove(&Fingerprint::of(muk))
+    /// All that is here has been read from records.
+    pub(super) fn restored(&mut self, floor: u32) {
+        self.floor = floor;
+        (self.changed, self.counted) = (Noted::nothing(), Noted::nothing());
+        self.floor_changed = Noted::nothing();
     }
 
     /// The next value of T for a message under this client's MUK, and the client.
@@ -227,6 +222,16 @@ impl Roster {
         }
     }
 
+    /// Two clients under one MUK would use each other's counters.
+    fn check_muk(&self, id: &ClientId, muk: &Muk) -> Result<(), Error> {
+        match self.by_muk.get(&fingerprint(muk)).filter(|owner| *owner != id) {
+            Some(owner) => Err(Error::invalid(format!(
+                "the MUK of client {id} is that of client {owner}; bootstrap one of them again"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     fn index(&mut self, id: &ClientId, muk_id: &MukId, reach: Reach) {
         if let Reach::Udp(address) = reach {
             self.by_address.entry(address).or_default().insert(id.clone());
@@ -267,7 +272,7 @@ mod tests {
 
     fn roster_of_one() -> (Roster, ClientId) {
         let (mut roster, c1) = (Roster::default(), ClientId::from("c1"));
-        roster.add(&c1, muk_id("b1@bsf"), Arc::new(muk(1)), Reach::Sdp, 0).unwrap();
+        roster.add(&c1, muk_id("b1@bsf"), Arc::new(muk(1)), Reach::Sdp, None).unwrap();
         (roster, c1)
     }
 
@@ -276,21 +281,39 @@ mod tests {
     }
 
     #[test]
-    fn counter_never_repeats_even_when_the_same_muk_is_entered_again() {
+    fn counter_never_repeats_when_a_muk_comes_back_there_and_back_or_under_another_name() {
         let (mut roster, c1) = roster_of_one();
         assert_eq!(next(&mut roster, &c1), Some(1));
-        roster.renew(&c1, muk_id("b1@bsf"), muk(1)).unwrap();
-        assert_eq!(next(&mut roster, &c1), Some(2));
-        roster.renew(&c1, muk_id("b1-new@bsf"), muk(2)).unwrap();
-        assert_eq!(next(&mut roster, &c1), Some(1));
-        assert_eq!((roster.named("b1@bsf").count(), roster.named("b1-new@bsf").count()), (0, 1));
+        for (byte, counter) in [(1, 2), (2, 3), (1, 4)] {
+            roster.renew(&c1, muk_id(&format!("b{byte}@bsf")), muk(byte)).unwrap();
+            assert_eq!(next(&mut roster, &c1), Some(counter), "MUK {byte}");
+        }
+        assert_eq!((roster.named("b1@bsf").count(), roster.named("b2@bsf").count()), (1, 0));
+        roster.remove(&c1).unwrap();
+        let c2 = ClientId::from("c2");
+        roster.add(&c2, muk_id("b3@bsf"), Arc::new(muk(2)), Reach::Sdp, None).unwrap();
+        assert_eq!(next(&mut roster, &c2), Some(5));
+    }
+
+    #[test]
+    fn two_clients_never_share_a_muk() {
+        let (mut roster, c1) = roster_of_one();
+        let c2 = ClientId::from("c2");
+        let add = |roster: &mut Roster, byte| {
+            roster.add(&c2, muk_id("b2@bsf"), Arc::new(muk(byte)), Reach::Sdp, None)
+        };
+        assert!(add(&mut roster, 1).unwrap_err().to_string().contains("that of client c1"));
+        add(&mut roster, 2).unwrap();
+        assert!(roster.renew(&c1, muk_id("b1@bsf"), muk(2)).is_err());
+        roster.renew(&c1, muk_id("b1@bsf"), muk(3)).unwrap();
+        roster.renew(&c2, muk_id("b2@bsf"), muk(1)).unwrap();
     }
 
     #[test]
     fn counter_ends_instead_of_wrapping() {
         let mut roster = Roster::default();
         let c1 = ClientId::from("c1");
-        roster.add(&c1, muk_id("b1"), Arc::new(muk(1)), Reach::Sdp, u32::MAX - 1).unwrap();
+        roster.add(&c1, muk_id("b1"), Arc::new(muk(1)), Reach::Sdp, Some(u32::MAX - 1)).unwrap();
         assert_eq!(next(&mut roster, &c1), Some(u32::MAX));
         assert_eq!((next(&mut roster, &c1), next(&mut roster, &c1)), (None, None));
     }
@@ -299,7 +322,7 @@ mod tests {
     fn two_clients_never_share_the_identities_of_a_muk() {
         let (mut roster, _) = roster_of_one();
         let c2 = ClientId::from("c2");
-        let added = roster.add(&c2, muk_id("b1@bsf"), Arc::new(muk(2)), Reach::Sdp, 0);
+        let added = roster.add(&c2, muk_id("b1@bsf"), Arc::new(muk(2)), Reach::Sdp, None);
         assert!(added.unwrap_err().to_string().contains("client c1"));
         assert!(roster.get(&c2).is_none());
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
     Action, ChannelSpec, ClientId, Reach, Timing, UpdateCause,
+    ended::Ended,
     issue::{Desk, Heading, IssuedMsk, KeyNumbers},
     membership::Ledger,
     rekey::Channel,
@@ -32,13 +33,16 @@ pub struct KeyServer {
     pub(super) closed_version: u64,
     /// The same as it was kept last.
     pub(super) kept_closed_version: u64,
+    /// Broadcasters that are out of a channel and may not know it yet.
+    pub(super) ended: Ended,
     /// Records of closed channels, which are to go.
     pub(super) gone: Noted<Box<[u8]>>,
 }
 
 impl KeyServer {
-    /// Removed clients whose counters are kept at most.
-    pub const MAX_REMOVED: usize = 1 << 18;
+    /// Last documents that are kept at most for broadcasters that have not said that they hold them;
+    /// beyond that the oldest is forgotten.
+    pub const MAX_ENDED: usize = 1024;
 
     /// A key server without clients and channels.
     #[must_use]
@@ -52,15 +56,16 @@ impl KeyServer {
             agenda: Agenda::default(),
             closed_version: 0,
             kept_closed_version: 0,
+            ended: Ended::default(),
             gone: Noted::default(),
         }
     }
 
-    /// Puts a client on the roster, with its MUK: one that has protected nothing yet, or that of a
-    /// client removed before, whose counter then goes on.
+    /// Puts a client on the roster, with its MUK. Its counters begin above those of every MUK that was
+    /// here before, since it may be one of these.
     ///
     /// # Errors
-    /// The client is on the roster, or another client has the same identities.
+    /// The client is on the roster, or another client has the same identities or the same MUK.
     pub fn add_client(
         &mut self,
         client: &ClientId,
@@ -68,14 +73,14 @@ impl KeyServer {
         muk: Muk,
         reach: Reach,
     ) -> Result<(), Error> {
-        self.roster.add(client, muk_id, Arc::new(muk), reach, 0)
+        self.roster.add(client, muk_id, Arc::new(muk), reach, None)
     }
 
     /// Replaces a client's MUK after a new bootstrapping. Unconfirmed MSKs go out once more, under
-    /// the new MUK.
+    /// the new MUK; its counters begin as in [`KeyServer::add_client`].
     ///
     /// # Errors
-    /// Unknown client, or another client has the same identities.
+    /// Unknown client, or another client has the same identities or the same MUK.
     pub fn renew_muk(
         &mut self,
         client: &ClientId,
@@ -102,11 +107,11 @@ impl KeyServer {
     }
 
     /// Takes a client off the roster and out of its channels, as if it had left each. Where it was
-    /// expelled it stays so, under its name. The counter of its MUK is kept for ever, so that no
-    /// counter comes twice if the same MUK is entered again.
+    /// expelled it stays so, under its name. No counter of its MUK comes twice, should the same MUK be
+    /// entered again.
     ///
     /// # Errors
-    /// Unknown client, or [`KeyServer::MAX_REMOVED`] counters are kept already.
+    /// Unknown client.
     pub fn remove_client(
         &mut self,
         client: &ClientId,
@@ -156,11 +161,12 @@ impl KeyServer {
         let opened = Channel::open(heading, spec, first, self.closed_version, &mut desk);
         let actions = desk.actions;
         self.channels.insert(channel.clone(), opened);
+        self.ended.note(&actions);
         Ok(actions)
     }
 
-    /// Ends a channel: every MSK of it is destroyed, and its broadcasters are told. Its key numbers
-    /// stay used.
+    /// Ends a channel: every MSK of it is destroyed, and its broadcasters are told, after a restart
+    /// again, until [`KeyServer::broadcaster_holds`] says that they know. Its key numbers stay used.
     ///
     /// # Errors
     /// Unknown channel.
@@ -174,13 +180,15 @@ impl KeyServer {
         }
         let (version, actions) = closed.close();
         self.closed_version = self.closed_version.max(version);
+        self.ended.note(&actions);
         Ok(actions)
     }
 
     /// Changes the settings of an open channel. The policies hold from now on: windows and
     /// deadlines that run keep their end, a new lifetime of the MSK counts from now. Other
     /// broadcasters bring an update, since MTK IDs are divided for the life of an MSK; one that is
-    /// no longer named is told to erase what it holds. The same settings change nothing.
+    /// no longer named is told to erase what it holds, as when the channel is closed. The same settings
+    /// change nothing.
     ///
     /// # Errors
     /// Unknown channel, or the settings cannot work or cannot change while the channel is open, or
@@ -206,6 +214,7 @@ impl KeyServer {
         let (open, mut desk) = self.at_desk(channel, now)?;
         open.set_policy(spec, next, &mut desk);
         let actions = desk.actions;
+        self.ended.note(&actions);
         Ok(self.attend(channel, actions, now, random))
     }
 

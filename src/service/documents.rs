@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::request::Refused;
-use crate::broadcast::{BroadcasterId, ChannelDocument, ChannelId};
+use crate::{
+    broadcast::{BroadcasterId, ChannelDocument, ChannelId},
+    keyserver::KeyServer,
+};
 
 /// What has been published, and who waits for more.
 #[derive(Default)]
@@ -147,8 +150,9 @@ impl Drop for DocumentWait {
     }
 }
 
-/// Ended channels whose last document is kept for broadcasters that come late.
-const MAX_ENDED: usize = 1024;
+/// Ended channels whose last document is kept for broadcasters that come late: those that the key
+/// server keeps, and publishes again after a restart.
+const MAX_ENDED: usize = KeyServer::MAX_ENDED;
 
 #[cfg(test)]
 mod tests {

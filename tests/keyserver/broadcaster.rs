@@ -24,7 +24,7 @@ use crate::world::{DOMAIN, Entropy, FRAME, TALKER, World, msk, rtp, secs};
 const SERVER: Ssrc = Ssrc(0x5e);
 
 /// A document that lists MSKs with these numbers, each with MTK IDs up to `high`.
-fn document(version: u64, numbers: &[u16], in_force: u16, high: u16) -> ChannelDocument {
+pub(crate) fn document(version: u64, numbers: &[u16], in_force: u16, high: u16) -> ChannelDocument {
     let listed = |number: &u16| DocumentMsk {
         msk_id: msk(*number),
         msk: Arc::new(Msk {

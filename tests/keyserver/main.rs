@@ -5,7 +5,10 @@
 mod kept;
 
 mod broadcaster;
+mod broadcaster_full;
+mod broadcaster_spent;
 mod broadcasters;
+mod closing;
 mod confirmation;
 mod counters;
 mod expel;
@@ -20,6 +23,7 @@ mod restart;
 mod sdp;
 mod settings;
 mod solicit;
+mod superseded;
 mod unconfirmed;
 mod windows;
 mod world;

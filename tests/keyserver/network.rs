@@ -44,16 +44,15 @@ impl World {
     /// off. Others' are kept.
     pub(crate) fn publish(&mut self, document: &ChannelDocument) {
         self.documents.push(document.clone());
-        let is_ours = document.broadcaster.as_ref().is_none_or(|name| name.as_str() == "b1");
+        let is_ours = document.channel == self.channel
+            && document.broadcaster.as_ref().is_none_or(|name| name.as_str() == "b1");
         if self.broadcaster_is_cut_off || !is_ours {
             return;
         }
         let (now, random) = (self.now, &mut |out: &mut [u8]| self.entropy.fill(out));
         let actions = self.broadcaster.follow(document, now, random).unwrap();
         self.broadcast(actions);
-        // Whoever was taken out of the channel has no word there any more.
-        let named = document.broadcaster.as_ref().filter(|_| !document.msks.is_empty());
-        if let Some(name) = named {
+        if let Some(name) = &document.broadcaster {
             let (channel, version) = (self.channel.clone(), document.version);
             self.command(|server, now, _| server.broadcaster_holds(&channel, name, version, now));
         }

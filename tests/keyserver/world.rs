@@ -239,10 +239,15 @@ impl World {
 
     /// The line to the broadcaster breaks, or mends: then the newest document reaches it.
     pub(crate) fn cut_off_broadcaster(&mut self, cut_off: bool) {
-        self.broadcaster_is_cut_off = cut_off;
+        self.cut_off(cut_off);
         let name = self.server.broadcasters(&self.channel).next().map(|(name, _)| name.clone());
         let document = self.server.document(&self.channel, name.as_ref()).unwrap();
         self.publish(&document);
+    }
+
+    /// The line to the broadcaster breaks, or mends, and nothing is told.
+    pub(crate) fn cut_off(&mut self, cut_off: bool) {
+        self.broadcaster_is_cut_off = cut_off;
     }
 
     /// A client comes to the roster again, under the MUK it had.

@@ -75,8 +75,10 @@ impl Channel {
         }
         for client in self.changed.members.take(self.members.keys()) {
             let value = self.members.get(&client).map(|member| {
-                let number = member.confirmed().map(|confirmed| confirmed.number);
-                RecordWriter::default().option(number, RecordWriter::u16)
+                let number = |msk: Option<MskId>| msk.map(|msk| msk.number);
+                let out = RecordWriter::default();
+                let out = out.option(number(member.confirmed()), RecordWriter::u16);
+                out.option(number(member.may_hold()), RecordWriter::u16)
             });
             records.push(Record::new(key_of_member(Table::Member, id, &client), value));
         }
@@ -106,7 +108,7 @@ impl Channel {
         let out = self.current.write(out).option(self.update.as_ref(), |out, update| {
             let out = update.next.write(out).u8(write_cause(update.cause));
             let out = clock.write(clock.write(out, update.deadline), update.switch_by);
-            out.u64(update.published)
+            out.u64(update.published).list(update.superseded.iter(), |out, old| old.write(out))
         });
         let out = out.list(self.retiring.iter(), |out, old| {
             clock.write(old.issued.write(out), old.destroy_at)
@@ -133,6 +135,7 @@ impl Head {
                     switch_by: clock.read(value, longest)?,
                     waiting: Default::default(),
                     published: value.u64()?,
+                    superseded: value.list(|value| IssuedMsk::read(value).map(Arc::new))?,
                 })
             })?,
             retiring: value.list(|value| {

@@ -7,10 +7,11 @@
 //! | key number of a key group | each MSK | 2 |
 //! | channel: settings, MSKs, what is due when | settings, windows, updates, switches | about 250 |
 //! | SRTP-ID map of a channel | streams told by the broadcaster | 9 each |
-//! | member: the newest MSK it is known to hold | join, leave, confirmation | 3 |
+//! | member: the newest MSK it is known to hold, the one it may hold | join, leave, confirmation | 6 |
 //! | expelled client | expulsion, readmission | 0 |
-//! | removed client: fingerprint of its MUK | removal, return | 4 |
+//! | highest counter under a MUK that is gone | removal, renewal | 4 |
 //! | closed channels: version of the last document | close | 8 |
+//! | last document of a broadcaster: version, key group | close, settings, its word | about 50 |
 //! | publisher: the last event consumed | each event | 8 |
 //!
 //! So an update for 10 000 members is one record of the channel and 10 000 of counters; a confirmation is
@@ -31,10 +32,12 @@ use std::{
 
 use super::{
     KeyServer, Reach,
+    ended::{End, Place},
     roster::{Client, Roster},
 };
 use crate::{
-    keys::write_key_group,
+    ids::{KeyDomainId, MskId},
+    keys::{read_profile, write_key_group, write_profile},
     record::{Clock, Record, RecordReader, RecordWriter, Table},
 };
 
@@ -64,6 +67,9 @@ impl KeyServer {
             let value = RecordWriter::default().u64(self.closed_version);
             records.push(Record::new(RecordWriter::key(Table::Closed), Some(value)));
         }
+        for (place, end) in self.ended.0.take_changes() {
+            records.push(Record::new(key_of_end(&place), end.map(End::write)));
+        }
         for (publisher, last) in self.ledger.0.take_changes() {
             let value = last.map(|last| RecordWriter::default().u64(last));
             records.push(Record::new(named(Table::Consumed, publisher.as_str()), value));
@@ -83,11 +89,33 @@ impl Roster {
             let value = counter.map(|counter| RecordWriter::default().u32(counter));
             records.push(Record::new(named(Table::Counter, id.as_str()), value));
         }
-        for (muk, last) in self.removed.take_changes() {
-            let key = RecordWriter::key(Table::Removed).octets(&muk.0);
-            records.push(Record::new(key, last.map(|last| RecordWriter::default().u32(last))));
+        for () in self.floor_changed.take([()].iter()) {
+            let value = RecordWriter::default().u32(self.floor);
+            records.push(Record::new(RecordWriter::key(Table::CounterFloor), Some(value)));
         }
     }
+}
+
+impl End {
+    fn write(self) -> RecordWriter {
+        let out = RecordWriter::default().u64(self.order).u64(self.version);
+        write_profile(out.octets(&self.domain.0), &self.profile).octets(&self.in_force.to_bytes())
+    }
+
+    fn read(value: &mut RecordReader<'_>) -> Option<Self> {
+        Some(Self {
+            order: value.u64()?,
+            version: value.u64()?,
+            domain: KeyDomainId(value.array()?),
+            profile: read_profile(value)?,
+            in_force: MskId::from_bytes(value.array()?),
+        })
+    }
+}
+
+fn key_of_end((channel, broadcaster): &Place) -> RecordWriter {
+    let out = RecordWriter::key(Table::Ended).prefixed(channel.as_str().as_bytes());
+    out.option(broadcaster.as_ref(), |out, name| out.octets(name.as_str().as_bytes()))
 }
 
 impl Client {

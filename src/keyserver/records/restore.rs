@@ -11,13 +11,14 @@ use super::{
     read_reach,
 };
 use crate::{
-    broadcast::ChannelId,
+    broadcast::{BroadcasterId, ChannelId},
     error::Error,
     ids::{KeyDomainId, MskId},
     keys::{CryptoSession, Muk, MukId, read_key_group, read_sessions},
     keyserver::{
-        Action, ClientId, Fingerprint, KeyServer, Publisher, Reach, Timing,
+        Action, ClientId, KeyServer, Publisher, Reach, Timing,
         delivery::Member,
+        ended::{End, Ended, Place},
         issue::{Desk, Heading},
         rekey::Channel,
     },
@@ -30,19 +31,29 @@ use crate::{
 struct Kept {
     clients: BTreeMap<ClientId, (MukId, Muk, Reach)>,
     counters: BTreeMap<ClientId, u32>,
-    removed: BTreeMap<Fingerprint, u32>,
+    floor: u32,
     key_numbers: BTreeMap<(KeyDomainId, u16), u16>,
     channels: BTreeMap<ChannelId, Head>,
     streams: BTreeMap<ChannelId, Vec<CryptoSession>>,
-    members: BTreeMap<ChannelId, BTreeMap<ClientId, Option<u16>>>,
+    members: BTreeMap<ChannelId, BTreeMap<ClientId, Holding>>,
     expelled: BTreeMap<ChannelId, BTreeSet<ClientId>>,
     closed_version: u64,
+    ended: BTreeMap<Place, End>,
     consumed: BTreeMap<Publisher, u64>,
+}
+
+/// What a member holds, by key number.
+struct Holding {
+    /// The newest MSK that it has confirmed.
+    confirmed: Option<u16>,
+    /// The MSK that it was sent, and may hold.
+    sent: Option<u16>,
 }
 
 impl KeyServer {
     /// A key server that goes on from what [`KeyServer::take_changes`] has given, and what it has to
-    /// do first: broadcasters are told again what is in force, and unconfirmed MSKs go out again.
+    /// do first: broadcasters are told again what is in force, or that they are out of the channel, and
+    /// unconfirmed MSKs go out again.
     /// Changes are noted from now on; those of this call are to be kept before its actions are
     /// carried out. Without records it begins. `wall` is the time of day at `now`; if it has
     /// been set back meanwhile, nothing is due later than the settings of its channel allow.
@@ -81,9 +92,7 @@ impl Kept {
             Table::Counter => {
                 self.counters.insert(key.last_text()?.into(), value.u32()?);
             }
-            Table::Removed => {
-                self.removed.insert(Fingerprint(key.array()?), value.u32()?);
-            }
+            Table::CounterFloor => self.floor = value.u32()?,
             Table::KeyNumber => {
                 self.key_numbers.insert(read_key_group(&mut key)?, value.u16()?);
             }
@@ -97,13 +106,20 @@ impl Kept {
             }
             Table::Member => {
                 let members = self.members.entry(key.text()?.into()).or_default();
-                members.insert(key.last_text()?.into(), value.option(RecordReader::u16)?);
+                let mut number = || value.option(RecordReader::u16);
+                let holding = Holding { confirmed: number()?, sent: number()? };
+                members.insert(key.last_text()?.into(), holding);
             }
             Table::Expelled => {
                 let expelled = self.expelled.entry(key.text()?.into()).or_default();
                 expelled.insert(key.last_text()?.into());
             }
             Table::Closed => self.closed_version = value.u64()?,
+            Table::Ended => {
+                let channel = key.text()?.into();
+                let broadcaster = key.option(|key| key.last_text().map(BroadcasterId::from))?;
+                self.ended.insert((channel, broadcaster), End::read(&mut value)?);
+            }
             Table::Consumed => {
                 self.consumed.insert(key.last_text()?.into(), value.u64()?);
             }
@@ -149,13 +165,13 @@ impl Kept {
         for (id, members) in &self.members {
             let head = known(id)?;
             let newest = head.msk_ids().map(|msk| msk.number).max().unwrap_or(0);
-            for (client, confirmed) in members {
+            for (client, holding) in members {
                 if !self.clients.contains_key(client) {
                     return Err(format!("client {client}, a member of {id}, is not on the roster"));
                 }
-                if confirmed.is_some_and(|confirmed| confirmed > newest) {
+                if holding.confirmed.max(holding.sent).is_some_and(|held| held > newest) {
                     return Err(format!(
-                        "client {client} has confirmed an MSK that channel {id} does not have yet"
+                        "client {client} holds an MSK that channel {id} does not have yet"
                     ));
                 }
             }
@@ -199,11 +215,11 @@ impl Kept {
         server.ledger.0 = NotedMap::restored(self.consumed);
         for (id, (muk_id, muk, reach)) in self.clients {
             let last_counter = self.counters.remove(&id).unwrap_or(u32::MAX);
-            server.roster.add(&id, muk_id, Arc::new(muk), reach, last_counter)?;
+            server.roster.add(&id, muk_id, Arc::new(muk), reach, Some(last_counter))?;
         }
-        server.roster.removed = NotedMap::restored(self.removed);
-        (server.roster.changed, server.roster.counted) = (Noted::nothing(), Noted::nothing());
-        let mut actions = Vec::new();
+        server.roster.restored(self.floor);
+        server.ended = Ended::restored(self.ended);
+        let mut actions: Vec<_> = server.ended.documents().map(Action::Publish).collect();
         for (id, head) in self.channels {
             let members = self.members.remove(&id).unwrap_or_default();
             for client in members.keys() {
@@ -248,28 +264,38 @@ impl Channel {
     }
 
     /// Tells the broadcasters, and takes the members back in.
-    fn go_on(&mut self, members: BTreeMap<ClientId, Option<u16>>, desk: &mut Desk<'_>) {
+    fn go_on(&mut self, members: BTreeMap<ClientId, Holding>, desk: &mut Desk<'_>) {
         self.publish_again(desk);
         self.enter_due_times(desk);
         let group = self.current.id.group;
-        let confirmed = |number: Option<u16>| number.map(|number| MskId { group, number });
-        let holding = |(client, number): (&ClientId, &Option<u16>)| {
-            (client.clone(), Member::holding(confirmed(*number)))
+        let id = |number: Option<u16>| number.map(|number| MskId { group, number });
+        let confirmed = |(client, holding): (&ClientId, &Holding)| {
+            (client.clone(), Member::holding(id(holding.confirmed)))
         };
-        self.members = members.iter().map(holding).collect();
-        for (client, number) in members {
-            self.resume(&client, confirmed(number), desk);
+        self.members = members.iter().map(confirmed).collect();
+        for (client, Holding { confirmed, sent }) in members {
+            self.resume(&client, id(confirmed), id(sent), desk);
         }
         self.switch_if_ready(desk);
     }
 
     /// Sends a member what it has not confirmed.
-    fn resume(&mut self, client: &ClientId, confirmed: Option<MskId>, desk: &mut Desk<'_>) {
+    fn resume(
+        &mut self,
+        client: &ClientId,
+        confirmed: Option<MskId>,
+        sent: Option<MskId>,
+        desk: &mut Desk<'_>,
+    ) {
         let coming = self.update.as_ref().map(|update| update.next.id);
         if confirmed.is_some() && confirmed == coming {
             return;
         }
-        if confirmed == Some(self.current.id) {
+        let mut superseded = self.update.iter().flat_map(|update| &update.superseded);
+        if let Some(old) = superseded.find(|old| sent == Some(old.id)) {
+            let member = Member::deleting(old);
+            self.enter(client, member, desk);
+        } else if confirmed == Some(self.current.id) || (sent.is_some() && sent == coming) {
             self.enter(client, Member::holding(confirmed), desk);
         } else {
             self.join(client, desk);
