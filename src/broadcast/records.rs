@@ -109,8 +109,7 @@ impl Broadcaster {
         }
         broadcaster.check_kept(in_use)?;
         let Some(msk_id) = in_use else { return Ok((broadcaster, Vec::new())) };
-        let left = broadcaster.msks.get(&msk_id).map_or(0, HeldMsk::ids_left);
-        if left > 0 {
+        if !broadcaster.msks.get(&msk_id).is_some_and(HeldMsk::is_used_up) {
             let actions = broadcaster.announce(msk_id, Lead::None, now, random)?;
             return Ok((broadcaster, actions));
         }
