@@ -213,6 +213,13 @@ impl Broadcaster {
         Some(self.msks.get(&self.newest_msk()?)?.ids_left())
     }
 
+    /// Whether so few of them are left that the key server has to know.
+    #[must_use]
+    pub fn mtk_ids_are_low(&self) -> bool {
+        let held = self.newest_msk().and_then(|msk_id| self.msks.get(&msk_id));
+        held.is_some_and(|held| held.reported.is_some())
+    }
+
     /// Brings the announced traffic key into force when its time has come.
     pub(super) fn advance(&mut self, now: Instant) {
         let over = |coming: &mut Coming| coming.at.is_some_and(|at| at <= now);

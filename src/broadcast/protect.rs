@@ -290,6 +290,11 @@ impl Broadcaster {
         Ok(datagram)
     }
 
+    /// The highest index used of each RTP stream.
+    pub fn highest_indexes(&self) -> impl Iterator<Item = (Ssrc, PacketIndex)> + '_ {
+        self.streams.iter().filter_map(|(ssrc, stream)| Some((*ssrc, stream.used?.highest())))
+    }
+
     /// The RTP streams with their rollover counters, the most recently heard first: for
     /// [`KeyServer::set_streams`](crate::keyserver::KeyServer::set_streams).
     #[must_use]

@@ -2,7 +2,7 @@
 
 use crate::{
     broadcast::{Broadcaster, ChannelId},
-    ids::{Mki, MskId},
+    ids::{Mki, MskId, PacketIndex, Ssrc},
     keys::CryptoSession,
 };
 
@@ -29,6 +29,11 @@ pub struct ChannelReport {
     pub mki: Option<Mki>,
     /// MTK IDs left under the MSK in use.
     pub mtk_ids_left: Option<u16>,
+    /// So few of them that the key server has to know.
+    pub mtk_ids_are_low: bool,
+    /// The highest index used of each RTP stream; after a crash that of the journal, behind which up
+    /// to 2^14 have been used.
+    pub highest: Vec<(Ssrc, PacketIndex)>,
     /// RTP streams with their rollover counters, the most recently heard first.
     pub streams: Vec<CryptoSession>,
     /// The key server was not heard for too long.
@@ -44,6 +49,8 @@ impl ChannelReport {
             version: broadcaster.followed(),
             mki: broadcaster.mki().copied(),
             mtk_ids_left: broadcaster.mtk_ids_left(),
+            mtk_ids_are_low: broadcaster.mtk_ids_are_low(),
+            highest: broadcaster.highest_indexes().collect(),
             streams: broadcaster.streams(),
             silent,
             waits_for_journal: broadcaster.is_unstored(),

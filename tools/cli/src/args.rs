@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Recv(Box<RecvArgs>),
     Inspect(InspectArgs),
     KeyServer(KeyServerArgs),
+    Broadcast(BroadcastArgs),
     Ctl(Box<CtlArgs>),
 }
 
@@ -213,6 +214,43 @@ pub(crate) struct KeyServerArgs {
     pub(crate) check: bool,
 
     /// Print the addresses as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Broadcaster: plain RTP and burst control in, protected groups out, following a key server.
+///
+/// Takes plain RTP, RTCP and burst control at UDP ports, or sends recordings (rtpdump, pcap, pcapng);
+/// protects them under traffic keys that it makes, announces and changes, and sends them to multicast
+/// groups. Channel documents are pulled from a key server, or pushed to it. No key is announced before the
+/// journal has it, so that a crash uses no MTK ID or counter twice. A plain packet never leaves. Without its
+/// key server it sends on, or with silence_after falls silent. Ends by SIGTERM, Ctrl-C, --seconds
+/// or --once. Exit code 1: with --once, something was not sent.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  mcast-srtp broadcast --config broadcast.toml --json\n\n\
+Least configuration (TOML; tools/cli/examples/broadcast.toml shows all):\n  \
+[state]\n  file = \"/var/lib/mcast-srtp/broadcast.state\"\n\n  \
+[key_server]\n  url = \"http://127.0.0.1:7269\"\n\n  \
+[[channel]]\n  name = \"group 17\"\n  group = \"239.10.0.17\"\n  port = 49170\n  \
+input = { udp = \"127.0.0.1:6000\" }")]
+pub(crate) struct BroadcastArgs {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// Check the configuration and the secrets it names, then end
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// End when all recordings have been sent
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// End after this time
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    pub(crate) seconds: Option<Duration>,
+
+    /// Print the counters as JSON lines, each second and at the end
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,7 +1,8 @@
-//! The program `mcast-srtp`: a demonstration, a gateway in one command, a key server and its control,
-//! and a reader of captures.
+//! The program `mcast-srtp`: a demonstration, a gateway in one command, a key server and its control, a
+//! broadcaster, and a reader of captures.
 
 mod args;
+mod broadcast;
 mod burst;
 mod control;
 mod ctl;
@@ -51,6 +52,7 @@ fn run(line: &CommandLine) -> Result<(), Failure> {
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Ctl(args)) => ctl::run(args),
         Some(Command::KeyServer(args)) => key_server::run(args),
+        Some(Command::Broadcast(args)) => broadcast::run(args),
         None => Err(Failure::usage(CommandLine::command().render_help())),
     }
 }
@@ -71,7 +73,7 @@ fn start_log(line: &CommandLine) {
     let level = match (line.verbose, &line.command) {
         // The demo means its expelled client to be refused.
         (0, Some(Command::Demo(_))) => "error",
-        (0, Some(Command::KeyServer(_))) => "info",
+        (0, Some(Command::KeyServer(_) | Command::Broadcast(_))) => "info",
         (0, _) => "warn",
         (1, _) => "info",
         _ => "debug",

@@ -12,7 +12,7 @@ pub(crate) use channel::{
     UpdateView,
 };
 pub(crate) use client::{ClientBody, ClientView, Clients, GivenMukBody, MukBody, ReachBody};
-pub(crate) use report::ReportBody;
+pub(crate) use report::{ReportBody, StreamBody};
 pub(crate) use settings::{ChannelSettings, Leave, MtkIds, Seconds, UnconfirmedPolicy};
 
 use mcast_srtp::ids::MskId;

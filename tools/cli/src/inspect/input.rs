@@ -12,26 +12,26 @@ use crate::{exit::Failure, rtpdump};
 
 /// One UDP payload, with what the input tells about its journey.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Datagram {
+pub(crate) struct Datagram {
     /// Since 1970, or since the recording began.
-    pub(super) time: Option<Duration>,
-    pub(super) from: Option<SocketAddr>,
-    pub(super) to: Option<SocketAddr>,
+    pub(crate) time: Option<Duration>,
+    pub(crate) from: Option<SocketAddr>,
+    pub(crate) to: Option<SocketAddr>,
     /// Known to be without protection.
-    pub(super) plain: bool,
-    pub(super) bytes: Vec<u8>,
+    pub(crate) plain: bool,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The datagrams of an input, and how much of it was something else.
 #[derive(Debug, Default, Eq, PartialEq)]
-pub(super) struct Input {
-    pub(super) datagrams: Vec<Datagram>,
+pub(crate) struct Input {
+    pub(crate) datagrams: Vec<Datagram>,
     /// Frames without a UDP datagram.
-    pub(super) other_frames: usize,
+    pub(crate) other_frames: usize,
     /// Fragments, and datagrams of which the capture holds only the start.
-    pub(super) incomplete: usize,
+    pub(crate) incomplete: usize,
     /// The file ends within a block.
-    pub(super) cut: bool,
+    pub(crate) cut: bool,
 }
 
 impl Input {
@@ -39,7 +39,7 @@ impl Input {
     ///
     /// # Errors
     /// A usage failure: unreadable, or of no known form.
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let mut octets = Vec::new();
         let read = if path == Path::new("-") {
             io::stdin().lock().read_to_end(&mut octets)

@@ -26,7 +26,7 @@ use mcast_srtp::{
 };
 
 use crate::{args::InspectArgs, exit::Failure, field::Field, keyfile::KeyFile};
-use input::{Datagram, Input};
+pub(crate) use input::{Datagram, Input};
 use layout::Layouts;
 use open::Opener;
 use report::{PacketReport, Printer, Protocol, Verdict};

@@ -112,7 +112,7 @@ impl Scope {
 }
 
 /// The token of a request: of one header only.
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     //= RFC 9110 §11.1: the scheme is case-insensitive
@@ -121,7 +121,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Whether the request is to this host by a name that no name server gives away.
-fn names_this_host(headers: &HeaderMap) -> bool {
+pub(crate) fn names_this_host(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let authority = host.to_str().ok().and_then(|text| text.parse().ok());

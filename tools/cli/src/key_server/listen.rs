@@ -25,7 +25,7 @@ use tokio::{
 use super::config::Listen;
 
 /// A socket that is open for requests.
-pub(super) enum Listener {
+pub(crate) enum Listener {
     Tcp(TcpListener, SocketAddr),
     Unix(UnixListener, PathBuf),
 }
@@ -37,7 +37,7 @@ impl Listener {
     ///
     /// # Errors
     /// Those of the system; another server has the socket.
-    pub(super) async fn open(listen: &Listen) -> io::Result<Self> {
+    pub(crate) async fn open(listen: &Listen) -> io::Result<Self> {
         match listen {
             Listen::Tcp(address) => {
                 let listener = TcpListener::bind(address).await?;
@@ -49,7 +49,7 @@ impl Listener {
     }
 
     /// The address as a client takes it.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         match self {
             Self::Tcp(_, address) => format!("http://{address}"),
             Self::Unix(_, path) => format!("unix:{}", path.display()),
@@ -57,7 +57,7 @@ impl Listener {
     }
 
     /// Serves until told to stop; then gives what is under way some time.
-    pub(super) async fn serve(
+    pub(crate) async fn serve(
         self,
         router: Router,
         connections: usize,

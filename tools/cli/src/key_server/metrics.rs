@@ -32,7 +32,7 @@ impl HttpCounts {
 
 /// All that is counted.
 pub(super) async fn text(app: &App) -> String {
-    let mut page = Page::default();
+    let mut page = Page::new(PREFIX);
     let counters = app.service.counters();
     for (name, value) in counters.iter() {
         let help = format!("{} since the start of the server.", name.replace('_', " "));
@@ -78,23 +78,28 @@ async fn roster(page: &mut Page, app: &App) {
 }
 
 /// The text as it grows.
-#[derive(Default)]
-struct Page {
+pub(crate) struct Page {
+    prefix: &'static str,
     text: String,
     family: String,
 }
 
 impl Page {
+    /// A page whose families all begin with this.
+    pub(crate) const fn new(prefix: &'static str) -> Self {
+        Self { prefix, text: String::new(), family: String::new() }
+    }
+
     /// Begins a family of samples; all of them follow it.
-    fn family(&mut self, name: &str, kind: &str, help: &str) -> &mut Self {
-        self.family = format!("mcast_srtp_key_server_{name}");
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) -> &mut Self {
+        self.family = format!("{}_{name}", self.prefix);
         // Writing to a text does not fail, here and below.
         let _ = writeln!(self.text, "# HELP {} {help}", self.family);
         let _ = writeln!(self.text, "# TYPE {} {kind}", self.family);
         self
     }
 
-    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
+    pub(crate) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
         self.text.push_str(&self.family);
         for (n, (label, value)) in labels.iter().enumerate() {
             let before = if n == 0 { '{' } else { ',' };
@@ -105,7 +110,14 @@ impl Page {
         let _ = writeln!(self.text, "{after} {value}");
         self
     }
+
+    /// All of it.
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
 }
+
+const PREFIX: &str = "mcast_srtp_key_server";
 
 #[cfg(test)]
 mod tests {
@@ -113,7 +125,7 @@ mod tests {
 
     #[test]
     fn labels_are_escaped_as_the_format_wants() {
-        let mut page = Page::default();
+        let mut page = Page::new(PREFIX);
         page.family("pushes_total", "counter", "Pushes.");
         page.sample(&[("broadcaster", "a\"b\\c\nd"), ("result", "held")], 7);
         page.family("clients", "gauge", "Clients.").sample(&[], 3);

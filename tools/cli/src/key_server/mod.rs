@@ -11,8 +11,14 @@ mod api;
 mod config;
 mod listen;
 mod metrics;
-mod notify;
+pub(crate) mod notify;
 mod push;
+
+pub(crate) use access::{bearer, names_this_host};
+pub(crate) use api::{Json, Refusal, octets};
+pub(crate) use config::Listen;
+pub(crate) use listen::Listener;
+pub(crate) use metrics::Page;
 
 use std::{
     io::{self, Write},
@@ -30,7 +36,6 @@ use tokio::{
 use crate::{args::KeyServerArgs, exit::Failure, keyfile::GivenClient};
 use api::{App, Shared};
 use config::{Config, Opened};
-use listen::Listener;
 
 /// Runs the key server until SIGTERM or Ctrl-C.
 ///

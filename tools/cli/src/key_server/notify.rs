@@ -12,12 +12,12 @@ use std::{
 };
 
 /// Requests are served.
-pub(super) fn ready() {
+pub(crate) fn ready() {
     tell("READY=1");
 }
 
 /// The end was asked for.
-pub(super) fn stopping() {
+pub(crate) fn stopping() {
     tell("STOPPING=1");
 }
 

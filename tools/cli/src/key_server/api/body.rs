@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::{App, Refusal};
 
 /// JSON, in requests exactly of the form that is asked for.
-pub(super) struct Json<T>(pub(super) T);
+pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Refusal;
@@ -55,7 +55,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for StrictQuery<T> {
 }
 
 /// A body of one of these media types, which is returned with it.
-pub(super) async fn octets(
+pub(crate) async fn octets(
     request: Request,
     media_types: &[&'static str],
     limit: usize,

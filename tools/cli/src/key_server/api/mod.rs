@@ -15,8 +15,9 @@ mod sdp;
 mod status;
 
 pub(super) use body::parse;
+pub(crate) use body::{Json, octets};
 pub(super) use documents::take_report;
-pub(super) use refusal::Refusal;
+pub(crate) use refusal::Refusal;
 
 use std::{sync::Arc, time::Duration};
 
@@ -84,10 +85,10 @@ impl Shared {
     }
 
     /// The same where only the usual is answered.
-    async fn change(&self, request: Request) -> Result<body::Json<ReplyBody>, Refusal> {
+    async fn change(&self, request: Request) -> Result<Json<ReplyBody>, Refusal> {
         let reply = self.ask(request).await?;
         let update = reply.update.map(|msk_id| msk_id.to_string());
-        Ok(body::Json(ReplyBody { changed: reply.changed, update }))
+        Ok(Json(ReplyBody { changed: reply.changed, update }))
     }
 
     /// Looks at what the key server knows.

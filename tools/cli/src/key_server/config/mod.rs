@@ -51,7 +51,7 @@ pub(super) struct Config {
 
 /// Where requests come in.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Listen {
+pub(crate) enum Listen {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
