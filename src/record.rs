@@ -71,6 +71,10 @@ pub(crate) enum Table {
     BroadcastStream = 18,
     /// The last document of a broadcaster that is out of a channel.
     Ended = 19,
+    /// An event for the membership bus that is not known to be taken.
+    Outbox = 20,
+    /// The number of the last event for the membership bus.
+    Published = 21,
 }
 
 impl Table {
@@ -82,7 +86,7 @@ impl Table {
     }
 
     /// In the order of their numbers, from 1.
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::Muk,
         Self::Msks,
         Self::Live,
@@ -102,6 +106,8 @@ impl Table {
         Self::BroadcastMsk,
         Self::BroadcastStream,
         Self::Ended,
+        Self::Outbox,
+        Self::Published,
     ];
 }
 

@@ -57,9 +57,11 @@ pub enum Consumed {
 pub(super) struct Ledger(pub(super) NotedMap<Publisher, u64>);
 
 impl Ledger {
-    /// Enters an event that is the next one of its publisher, else says why it is not.
+    /// Enters an event that is the next one of its publisher, else says why it is not. Who has taken
+    /// nothing of a publisher yet begins anywhere, because what went before was for others.
     pub(super) fn enter(&mut self, event: &MembershipEvent) -> Option<Consumed> {
-        let last = self.0.get(&event.publisher).unwrap_or(0);
+        let first = event.sequence.saturating_sub(1);
+        let last = self.0.get(&event.publisher).unwrap_or(first);
         if event.sequence <= last {
             return Some(Consumed::Repeated);
         }
@@ -103,9 +105,21 @@ mod tests {
             Some(Consumed::Missing { expected }) => expected,
             other => panic!("{other:?}"),
         };
-        assert_eq!(expected(ledger.enter(&event("pf1", 2))), 1);
         assert!(ledger.enter(&event("pf1", 1)).is_none());
-        assert_eq!(expected(ledger.enter(&event("pf1", u64::MAX))), 2);
+        assert_eq!(expected(ledger.enter(&event("pf1", 3))), 2);
         assert!(ledger.enter(&event("pf1", 2)).is_none());
+        assert_eq!(expected(ledger.enter(&event("pf1", u64::MAX))), 3);
+        assert!(ledger.enter(&event("pf1", 3)).is_none());
+    }
+
+    #[test]
+    fn pf_that_comes_late_begins_with_what_there_is() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.enter(&event("pf1", 17)).is_none());
+        assert!(matches!(ledger.enter(&event("pf1", 16)), Some(Consumed::Repeated)));
+        assert!(matches!(
+            ledger.enter(&event("pf1", 19)),
+            Some(Consumed::Missing { expected: 18 })
+        ));
     }
 }

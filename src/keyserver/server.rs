@@ -7,6 +7,7 @@ use super::{
     ended::Ended,
     issue::{Desk, Heading, IssuedMsk, KeyNumbers},
     membership::Ledger,
+    outbox::Outbox,
     rekey::Channel,
     roster::Roster,
     schedule::{Agenda, Job},
@@ -27,6 +28,7 @@ pub struct KeyServer {
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     pub(super) numbers: KeyNumbers,
     pub(super) ledger: Ledger,
+    pub(super) outbox: Outbox,
     pub(super) agenda: Agenda,
     /// The highest version of a document of a channel that was closed: a channel that is opened
     /// again starts above it.
@@ -53,6 +55,7 @@ impl KeyServer {
             channels: BTreeMap::new(),
             numbers: KeyNumbers::default(),
             ledger: Ledger::default(),
+            outbox: Outbox::default(),
             agenda: Agenda::default(),
             closed_version: 0,
             kept_closed_version: 0,

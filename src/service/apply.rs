@@ -3,12 +3,15 @@
 
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     time::{Instant, SystemTime},
 };
 
 use super::{
+    counters::Counts,
     effect::Effects,
     event::EventKind,
+    refusals::Refusals,
     request::{Refused, RefusedKind, Reply, Request},
     socket::MskSocket,
     watch::Watch,
@@ -29,6 +32,8 @@ pub(super) struct Desk<'a> {
     pub(super) socket: Option<&'a MskSocket>,
     pub(super) effects: &'a mut Effects,
     pub(super) watch: &'a mut Watch,
+    pub(super) refusals: &'a mut Refusals,
+    pub(super) counts: &'a Counts,
     pub(super) now: Instant,
     pub(super) wall: SystemTime,
 }
@@ -64,7 +69,13 @@ impl Desk<'_> {
         }
     }
 
-    /// A verification message came by UDP.
+    /// Counts a verification message that does not verify; one without a source came in SDP.
+    pub(super) fn refuse(&mut self, reject: Reject, source: Option<SocketAddr>) {
+        self.counts.verifications_refused.add(reject);
+        self.refusals.note(reject, source);
+    }
+
+    /// A verification message came.
     pub(super) fn receive(&mut self, message: &[u8], from: Sender<'_>) -> Result<(), Reject> {
         let actions = self.server.receive(message, from, self.now)?;
         self.act(actions);
@@ -278,6 +289,7 @@ impl Desk<'_> {
             // Answered before, or an offer that a newer one has replaced: nothing to do.
             Err(Reject::KeyReplayed) => Ok(Reply::of(false)),
             Err(reject) => {
+                self.refuse(reject, None);
                 let text = format!("the answer of client {client} does not verify: {reject}");
                 Err(Refused::new(RefusedKind::Invalid, text))
             }

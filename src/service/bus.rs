@@ -2,24 +2,27 @@
 //! other PFs serve.
 //!
 //! ```text
-//!  PF B: publish ─► stream of publisher B, numbered from 1 ─► PF A: fetch after the last one taken
-//!                                                                   ├─ apply to the core
-//!                                                                   ├─ commit, the number with it
-//!                                                                   └─ acknowledge up to it
+//!  PF B: request ─► outbox in its state, numbered from 1 ─► commit ─► publish ─► stream of publisher B
+//!                     ▲ let go up to `taken`                           PF A: fetch after the last one taken
+//!                     └─ the other PFs have it for good ◄─ acknowledge ◄─┼─ apply to the core
+//!                                                                        └─ commit, the number with it
 //! ```
-//! The number of the last event taken is committed together with what the event changed, so that an
-//! event counts exactly once whatever the bus repeats, and whenever a crash comes: before the commit
+//! What B has answered for is in its state, and is handed over again until the bus says that it is
+//! taken. The number of the last event taken is committed together with what the event changed, so that
+//! an event counts exactly once whatever the bus repeats, and whenever a crash comes: before the commit
 //! nothing was taken, and the event is fetched again; behind it, it is a repetition.
 
 use std::{fmt, sync::Arc};
 
 use crate::{
-    broadcast::ChannelId,
     error::Error,
-    keyserver::{Change, ClientId, MembershipEvent, Publisher},
+    keyserver::{MembershipEvent, Notice, Publisher},
 };
 
-/// A durable stream of membership events for each publisher, as one PF uses it.
+/// A stream of membership events for each publisher, as one PF uses it. It need not outlive the PFs.
+///
+/// A PF is known by its name, and by the numbers of its events, which are in its state: one that begins
+/// with an empty state needs another name.
 ///
 /// The calls are made by the service's thread and must not wait: an implementation over a network
 /// keeps its connection on a thread of its own and answers from memory.
@@ -47,18 +50,20 @@ pub trait MembershipBus: Send + fmt::Debug {
     /// The bus does not answer; it is told again later.
     fn acknowledge(&mut self, publisher: &Publisher, sequence: u64) -> Result<(), Error>;
 
-    /// Publishes that something happened to a client of this PF; returns the number of the event,
-    /// which is durable then.
+    /// Publishes what happened to a client of this PF, which is durable here. Numbers rise by one; after
+    /// a restart, and after an error, a notice is published again, and must not come to others as
+    /// another one.
     ///
     /// # Errors
-    /// The bus does not take it at the moment: the request that it stands for is refused, and may be
-    /// asked again.
-    fn publish(
-        &mut self,
-        channel: &ChannelId,
-        client: &ClientId,
-        change: Change,
-    ) -> Result<u64, Error>;
+    /// The bus does not take it; it is published again later.
+    fn publish(&mut self, sequence: u64, notice: &Notice) -> Result<(), Error>;
+
+    /// All events of this PF up to this number need not be published again, because everybody whom
+    /// they concern has acknowledged them, or because the bus itself keeps them for good. 0: none.
+    ///
+    /// # Errors
+    /// The bus does not answer; it is asked again later.
+    fn taken(&mut self) -> Result<u64, Error>;
 
     /// Gives the bus the means to say that there may be new events. The service asks each second
     /// besides.

@@ -77,6 +77,8 @@ counters! {
     datagrams_dropped,
     /// Versions of channel documents made ready for broadcasters.
     documents_published,
+    /// Waits for a document that were refused.
+    document_waits_refused,
     /// Events told.
     events,
     /// Events that readers have missed because they came too late, each counted for each reader.
@@ -85,7 +87,9 @@ counters! {
     bus_events,
     /// Events taken off the membership bus whose change could not be made.
     bus_events_failed,
-    /// Events published on the membership bus.
+    /// Events taken off the membership bus that are about channels which another PF controls.
+    bus_ignored,
+    /// Events published on the membership bus; after a restart some of them again.
     bus_published,
     /// Events of the membership bus that had been taken before.
     bus_repeated,

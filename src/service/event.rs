@@ -255,7 +255,8 @@ pub enum EventKind {
         /// The number that is missing.
         expected: u64,
     },
-    /// The membership bus does not answer.
+    /// The membership bus does not answer, or does not take what is published here, which is tried
+    /// again; or it knows this PF from a state that is lost, and requests to publish are refused.
     BusFailed {
         /// What it said.
         why: String,

@@ -57,7 +57,7 @@ impl KeyService {
     ///
     /// # Errors
     /// The state cannot be read or is in use, the socket cannot be opened, channels are controlled
-    /// elsewhere but there is no bus, or the system has no threads or no random numbers.
+    /// elsewhere but there is no bus or one of them is open here, or the system has no threads or no random numbers.
     pub fn start(options: KeyServiceOptions) -> Result<Self, Error> {
         getrandom::fill(&mut [0; 16])
             .map_err(|error| Error::io("no random numbers from the system", error.into()))?;
@@ -70,6 +70,11 @@ impl KeyService {
         let mut state = KeyServerState::open(options.state)?;
         let (now, wall) = (Instant::now(), SystemTime::now());
         let (server, actions) = state.restore(options.timing, now, wall)?;
+        if let Some(channel) = options.elsewhere.iter().find(|id| server.spec(id).is_some()) {
+            return Err(Error::invalid(format!(
+                "channel {channel} is open here and controlled by another PF; close it first"
+            )));
+        }
         let open = |address| MskSocket::open(address, limits.send_patience);
         let socket = options.mikey.map(open).transpose()?;
         let (work, queue) = bounded(limits.requests.max(1));
@@ -91,7 +96,7 @@ impl KeyService {
             let wake = work.clone();
             // A full queue wakes the thread as well.
             bus.on_news(BusWake::new(move || drop(wake.try_send(Work::Wake))));
-            Consumer::new(bus, now)
+            Consumer::new(bus, options.elsewhere, now)
         });
         let (health, stop) = (Arc::<HealthCell>::default(), Arc::<AtomicBool>::default());
         let thread = Thread {
@@ -105,7 +110,6 @@ impl KeyService {
             stop: Arc::clone(&stop),
             per_commit: limits.per_commit.max(1),
             consumer,
-            elsewhere: options.elsewhere,
             watch: Watch::new(options.broadcaster_silence),
             refusals: Refusals::default(),
             tick: now,
@@ -227,7 +231,9 @@ impl KeyService {
         after: u64,
         done: impl FnOnce(Arc<ChannelDocument>) + Send + 'static,
     ) -> Result<DocumentWait, Refused> {
-        self.0.shared.documents.when_newer(channel, broadcaster, after, Box::new(done))
+        let Shared { documents, counts, .. } = &*self.0.shared;
+        let wait = documents.when_newer(channel, broadcaster, after, Box::new(done));
+        wait.inspect_err(|_| counts.document_waits_refused.add(1))
     }
 
     /// The newest SDP offer for a client, until it is answered or the client has gone.

@@ -24,8 +24,10 @@ pub struct KeyServiceOptions {
     /// clients of channels here are on the roster here, whoever serves them.
     pub bus: Option<Box<dyn MembershipBus>>,
     /// Channels that another PF controls: who joins, leaves or is expelled is published on the bus, and
-    /// nothing else happens here. Such a request is answered when the bus has it for good, and always
-    /// with `changed`; asked again, it is published again, which changes nothing there.
+    /// nothing else happens here. Such a request is answered when it is durable here, and always with
+    /// `changed`; asked again, it is published again, which changes nothing there. What else there is to
+    /// ask (the MSK, a readmission), and answers to SDP offers, are for the PF that controls the channel.
+    /// None of these channels may be open here.
     pub elsewhere: BTreeSet<ChannelId>,
 }
 
@@ -62,7 +64,9 @@ pub struct KeyServiceLimits {
     /// 16 384.
     pub events: usize,
     /// Waits for a document ([`KeyService::when_document`](super::KeyService::when_document)) at a
-    /// time; more are refused as unavailable. Default 4096.
+    /// time; more are refused as unavailable
+    /// ([`KeyServiceCounters::document_waits_refused`](super::KeyServiceCounters::document_waits_refused)).
+    /// Default 4096.
     pub document_waits: usize,
     /// How long the socket is waited for in one go when its buffer is full. What is unsent then is
     /// repeated as if lost

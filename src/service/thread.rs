@@ -2,7 +2,6 @@
 //! then their effects.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,13 +17,12 @@ use super::{
     event::EventKind,
     health::HealthCell,
     refusals::Refusals,
-    request::{Refused, Reply, Request},
+    request::{Refused, RefusedKind, Reply, Request},
     socket::{Incoming, MskSocket},
     watch::Watch,
 };
 use crate::{
-    broadcast::ChannelId,
-    error::{Error, Reject},
+    error::Reject,
     keyserver::{KeyServer, Sender},
     state::KeyServerState,
 };
@@ -54,8 +52,6 @@ pub(super) struct Thread {
     pub(super) stop: Arc<AtomicBool>,
     pub(super) per_commit: usize,
     pub(super) consumer: Option<Consumer>,
-    /// Channels that another PF controls.
-    pub(super) elsewhere: BTreeSet<ChannelId>,
     pub(super) watch: Watch,
     pub(super) refusals: Refusals,
     /// When silent broadcasters are looked for, and refusals told.
@@ -129,8 +125,8 @@ impl Thread {
             self.desk(now).act(actions);
         }
         if let Some(mut consumer) = self.consumer.take() {
-            let (shared, limit) = (Arc::clone(&self.shared), self.per_commit);
-            consumer.take(&mut self.desk(now), limit, &shared.counts);
+            let limit = self.per_commit;
+            consumer.take(&mut self.desk(now), limit);
             self.consumer = Some(consumer);
         }
         if now >= self.tick {
@@ -161,27 +157,34 @@ impl Thread {
             self.shared.counts.refused(refused.kind);
             return self.shared.call_back(|| done(Err(refused)));
         }
-        let result = match self.publish(&request) {
-            Some(published) => published,
+        let result = match self.elsewhere(&request) {
+            Some(result) => result,
             None => self.desk(Instant::now()).apply(request),
         };
         self.effects.answer(done, result);
     }
 
-    /// Publishes a change of membership in a channel that another PF controls.
-    fn publish(&mut self, request: &Request) -> Option<Result<Reply, Refused>> {
+    /// What becomes of a request about a channel that another PF controls: a change of membership is
+    /// published, and the channel is not opened here.
+    fn elsewhere(&mut self, request: &Request) -> Option<Result<Reply, Refused>> {
+        let consumer = self.consumer.as_ref()?;
+        if let Request::OpenChannel { channel, .. } = request
+            && consumer.is_elsewhere(channel)
+        {
+            let text = format!("another PF controls channel {channel}; open it there");
+            return Some(Err(Refused::new(RefusedKind::Conflict, text)));
+        }
         let (channel, clients, change) = request.membership()?;
-        if !self.elsewhere.contains(channel) {
+        if !consumer.is_elsewhere(channel) {
             return None;
         }
-        let consumer = self.consumer.as_mut()?;
-        let published = clients.iter().try_for_each(|client| {
-            consumer.publish(channel, client, change)?;
-            self.shared.counts.bus_published.add(1);
-            Ok::<_, Error>(())
-        });
-        let failed = |error: Error| Refused::unavailable(error.to_string());
-        Some(published.map(|()| Reply::of(true)).map_err(failed))
+        let published = match consumer.unknown() {
+            Some(why) => Err(why.to_owned()),
+            None => {
+                self.server.publish(channel, clients, change).map_err(|error| error.to_string())
+            }
+        };
+        Some(published.map(|()| Reply::of(true)).map_err(Refused::unavailable))
     }
 
     fn receive(&mut self, datagram: &Incoming) {
@@ -194,8 +197,7 @@ impl Thread {
             }
         };
         if let Err(reject) = received {
-            self.shared.counts.verifications_refused.add(reject);
-            self.refusals.note(reject, Some(datagram.source));
+            self.desk(Instant::now()).refuse(reject, Some(datagram.source));
         }
     }
 
@@ -206,7 +208,9 @@ impl Thread {
             Ok(written) => {
                 self.shared.counts.commits.add(written.into());
                 if let Some(consumer) = &mut self.consumer {
-                    consumer.acknowledge(&self.server, &self.shared.counts);
+                    let counts = &self.shared.counts;
+                    consumer.acknowledge(&self.server, counts);
+                    consumer.publish(&self.server, now, &mut self.effects, counts);
                 }
                 if self.retry.take().is_some() {
                     self.watch.forgive(now);
@@ -251,6 +255,8 @@ impl Thread {
             socket: self.socket.as_ref(),
             effects: &mut self.effects,
             watch: &mut self.watch,
+            refusals: &mut self.refusals,
+            counts: &self.shared.counts,
             now,
             wall: SystemTime::now(),
         }

@@ -88,6 +88,7 @@ fn waiting_broadcaster_is_woken_by_the_change_and_a_wait_that_is_dropped_is_gone
     let wait = wait.unwrap();
     let refused = world.service.when_document(&CHANNEL.into(), None, version, |_| ());
     assert!(refused.unwrap_err().text.contains("wait for documents already"));
+    assert_eq!(world.service.counters().document_waits_refused, 1);
     world.does(expel(&["c1"]));
     assert!(hears.recv_timeout(PATIENCE).unwrap() > version);
     drop(wait);

@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mcast_srtp::{
+    Reject,
     keyserver::Reach,
     service::{EventKind, Offer, RefusedKind, Request},
 };
@@ -47,6 +48,13 @@ fn client_gets_its_msk_by_offer_and_answer_and_the_next_one_by_the_next_offer() 
     let sdp = first.sdp.unwrap();
     assert!(sdp.contains(&format!("t=0 0\r\n{}\r\nm=audio", first.key_mgmt)), "{sdp}");
     let (msk_id, verification) = c1.open(&mikey(&first.key_mgmt));
+    let mut forged = verification.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(world.refuses(answer("c1", forged)).0, RefusedKind::Invalid);
+    let told = world.wait_for(|kind| matches!(kind, EventKind::VerificationRefused { .. }));
+    let reason = Reject::KeyAuthFailed;
+    assert_eq!(told.kind, EventKind::VerificationRefused { reason, source: None, count: 1 });
+    assert_eq!(world.service.counters().verifications_refused.count(reason), 1);
     assert_eq!((msk_id, msk_id.number), (first.msk_id, 1));
     let sdp_answer = format!(
         "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\na=key-mgmt:mikey {}\r\nm=audio 4 RTP/SAVP 97\r\n",

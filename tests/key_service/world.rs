@@ -61,6 +61,11 @@ impl World {
         self.events = self.service.events(Some(0));
     }
 
+    /// Why no service starts on the file, which is not in use.
+    pub(crate) fn refuses_to_start(&self, adjust: impl FnOnce(&mut KeyServiceOptions)) -> String {
+        KeyService::start(options(&self.folder, adjust)).unwrap_err().to_string()
+    }
+
     /// From now on the state cannot be written: its file is gone, and something stands in the place
     /// of the next one.
     pub(crate) fn break_disk(&self) {
@@ -166,11 +171,15 @@ impl World {
 }
 
 fn start(folder: &TempDir, adjust: impl FnOnce(&mut KeyServiceOptions)) -> KeyService {
+    KeyService::start(options(folder, adjust)).unwrap()
+}
+
+fn options(folder: &TempDir, adjust: impl FnOnce(&mut KeyServiceOptions)) -> KeyServiceOptions {
     let state = StateOptions::new(folder.path().join(FILE)).sealed_with(Secret::new([0x77; 32]));
     let mut options = KeyServiceOptions::new(state);
     options.mikey = Some("127.0.0.1:0".parse().unwrap());
     adjust(&mut options);
-    KeyService::start(options).unwrap()
+    options
 }
 
 /// A client at its own address, which opens what comes and answers.

@@ -13,6 +13,8 @@
 //! | closed channels: version of the last document | close | 8 |
 //! | last document of a broadcaster: version, key group | close, settings, its word | about 50 |
 //! | publisher: the last event consumed | each event | 8 |
+//! | event published and not known to be taken | publishing, the word of the bus | about 30 |
+//! | number of the last event published | publishing | 8 |
 //!
 //! So an update for 10 000 members is one record of the channel and 10 000 of counters; a confirmation is
 //! one of a member. Times are in time of day. Not in the records: deliveries under way, which start over
@@ -74,6 +76,7 @@ impl KeyServer {
             let value = last.map(|last| RecordWriter::default().u64(last));
             records.push(Record::new(named(Table::Consumed, publisher.as_str()), value));
         }
+        self.outbox.take_changes(&mut records);
         records
     }
 }

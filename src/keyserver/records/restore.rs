@@ -16,10 +16,11 @@ use crate::{
     ids::{KeyDomainId, MskId},
     keys::{CryptoSession, Muk, MukId, read_key_group, read_sessions},
     keyserver::{
-        Action, ClientId, KeyServer, Publisher, Reach, Timing,
+        Action, ClientId, KeyServer, Notice, Publisher, Reach, Timing,
         delivery::Member,
         ended::{End, Ended, Place},
         issue::{Desk, Heading},
+        outbox::Outbox,
         rekey::Channel,
     },
     record::{Clock, Noted, NotedMap, RecordReader, Table, unreadable},
@@ -40,6 +41,8 @@ struct Kept {
     closed_version: u64,
     ended: BTreeMap<Place, End>,
     consumed: BTreeMap<Publisher, u64>,
+    outbox: BTreeMap<u64, Notice>,
+    published: u64,
 }
 
 /// What a member holds, by key number.
@@ -123,6 +126,10 @@ impl Kept {
             Table::Consumed => {
                 self.consumed.insert(key.last_text()?.into(), value.u64()?);
             }
+            Table::Outbox => {
+                self.outbox.insert(key.u64()?, Notice::read(&mut value)?);
+            }
+            Table::Published => self.published = value.u64()?,
             _ => return None,
         }
         key.finish().and_then(|()| value.finish())
@@ -213,6 +220,7 @@ impl Kept {
         server.gone = Noted::nothing();
         server.numbers.0 = NotedMap::restored(self.key_numbers);
         server.ledger.0 = NotedMap::restored(self.consumed);
+        server.outbox = Outbox::restored(self.published, self.outbox.into_iter())?;
         for (id, (muk_id, muk, reach)) in self.clients {
             let last_counter = self.counters.remove(&id).unwrap_or(u32::MAX);
             server.roster.add(&id, muk_id, Arc::new(muk), reach, Some(last_counter))?;
