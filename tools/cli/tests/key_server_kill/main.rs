@@ -165,16 +165,21 @@ fn renew_muks(rig: &Rig, mut random: Random) -> BTreeMap<String, u32> {
     let mut renewals: BTreeMap<_, _> =
         rig.clients.known.keys().map(|name| (name.clone(), 0)).collect();
     let names: Vec<_> = renewals.keys().cloned().collect();
+    let mut newest = renewals.clone();
     while !rig.settle.load(Ordering::Relaxed) {
         let client = random.pick(&names);
         let path = format!("/v1/clients/{client}");
-        let times = renewals[client] + 1;
+        let former: u32 = renewals[client];
+        // Some go back to the MUK they had before.
+        let back = former.checked_sub(1).filter(|_| random.below(4) == 0);
+        let times = back.unwrap_or(newest[client] + 1);
+        newest.insert(client.clone(), times.max(newest[client]));
         let body = rig.clients.renewed(client, times);
         rig.request("PUT", &format!("{path}/muk"), Some(&body), || {
-            // It may have been renewed, or not; but never is there an older one.
+            // It may have been renewed, or not.
             let Ok(known) = rig.http.ask("GET", &path, None) else { return };
             if known.status == 200 {
-                let ids = [times - 1, times].map(|times| clients::muk_id(client, times).idr);
+                let ids = [former, times].map(|times| clients::muk_id(client, times).idr);
                 let known = known.json();
                 assert!(ids.iter().any(|idr| known["idr"] == **idr), "{ids:?}: {known}");
             }
