@@ -81,7 +81,7 @@ impl World {
         let client = ClientId::from(["c1", "c2", "c3"][u.choose_index(3)?]);
         let mut random = fresh(&mut self.random);
         let server = &mut self.server;
-        let done = match u.int_in_range(0..=14_u8)? {
+        let done = match u.int_in_range(0..=15_u8)? {
             0 => {
                 let mut spec = ChannelSpec::new(KeyDomainId([0, 0xf1, 0x10]), 7);
                 spec.leave = LeavePolicy::Batched(Duration::from_secs(u.int_in_range(0..=3)?));
@@ -113,6 +113,14 @@ impl World {
                 Ok(vec![])
             }
             13 => {
+                let clients = vec![client; u.int_in_range(0..=3)?];
+                let _ = server.publish(&channel, &clients, Change::Left);
+                let last = server.outbox(0).map(|(number, _)| number).last().unwrap_or_default();
+                // More than there are are refused.
+                let _ = server.notices_taken(last.saturating_sub(u.int_in_range(0..=4)?) + 1);
+                Ok(vec![])
+            }
+            14 => {
                 let _ = self.broadcaster.new_mtk(Lead::None, now, &mut random);
                 let _ =
                     self.broadcaster.burst(Ssrc(u.int_in_range(1..=3)?), BurstMessage::Idle, now);
@@ -145,7 +153,8 @@ impl World {
             let clients: Vec<_> = server.clients().map(|(id, _)| id.clone()).collect();
             let members: Vec<_> = server.members(&channel()).map(|(id, _)| id.clone()).collect();
             let expelled: Vec<_> = server.expelled(&channel()).cloned().collect();
-            (of, clients, members, expelled)
+            let outbox: Vec<_> = server.outbox(0).map(|(n, notice)| (n, notice.clone())).collect();
+            (of, clients, members, expelled, outbox)
         };
         // An update that is overdue, or for which nobody is left, is over then.
         if server.coming_msk(&channel()) == self.server.coming_msk(&channel()) {

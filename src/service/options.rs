@@ -25,9 +25,9 @@ pub struct KeyServiceOptions {
     pub bus: Option<Box<dyn MembershipBus>>,
     /// Channels that another PF controls: who joins, leaves or is expelled is published on the bus, and
     /// nothing else happens here. Such a request is answered when it is durable here, and always with
-    /// `changed`; asked again, it is published again, which changes nothing there. What else there is to
-    /// ask (the MSK, a readmission), and answers to SDP offers, are for the PF that controls the channel.
-    /// None of these channels may be open here.
+    /// `changed`; asked again, it is published again, which changes nothing there. What
+    /// [`Change`](crate::keyserver::Change) has no word for, such as answers to SDP offers, is for the PF
+    /// that controls the channel. None of these channels may be open here.
     pub elsewhere: BTreeSet<ChannelId>,
 }
 

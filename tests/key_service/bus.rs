@@ -321,7 +321,7 @@ fn bus_that_takes_nothing_is_told_and_given_it_again_until_it_does() {
     b.wait_for(|kind| matches!(kind, EventKind::BusFailed { why } if why.contains("panicked")));
     assert_eq!(b.service.counters().bus_published, 0);
     // Other requests are none of the bus's business.
-    let request = Request::Readmit { channel: CHANNEL.into(), client: "c1".into() };
+    let request = Request::Solicit { channel: CHANNEL.into(), client: "c1".into() };
     assert_eq!(b.refuses(request).0, RefusedKind::NotFound);
     gone.store(false, Ordering::Relaxed);
     let kept = || b.service.read(|core| core.outbox(0).count()).unwrap();
