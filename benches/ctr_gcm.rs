@@ -125,7 +125,7 @@ fn gcm_jobs<'a>(
         let (header, payload) = slot.split_at_mut(12);
         GcmJob {
             key: &keys[i % keys.len()],
-            iv: [i as u8; 12],
+            iv: [i as u8; 12].into(),
             aad: [header, &[]],
             data: &mut payload[..lens[i % lens.len()]],
             tag: *tag,

@@ -126,7 +126,7 @@ fn job<'a>(
     data: &'a mut [u8],
     tag: [u8; 16],
 ) -> GcmJob<'a> {
-    let iv = *packet.iv.first_chunk().expect("12 of 16 octets");
+    let iv = *packet.iv.first_chunk::<12>().expect("12 of 16 octets");
     let aad = [&packet.aad[0][..], &packet.aad[1][..]];
-    GcmJob { key: &keys[packet.key], iv, aad, data, tag }
+    GcmJob { key: &keys[packet.key], iv: iv.into(), aad, data, tag }
 }

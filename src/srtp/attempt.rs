@@ -230,11 +230,7 @@ impl Attempt<'_> {
         let Some(GcmJob { key, iv, data, .. }) = self.gcm_job(self.session(), index, bytes) else {
             return;
         };
-        let mut block = [0; 16];
-        block[..12].copy_from_slice(&iv);
-        //= SP 800-38D §7.1: block 1 masks the tag, the text starts with block 2
-        block[15] = 2;
-        ctr_batch(backend, &mut [CtrJob { key, iv: block, data }]);
+        ctr_batch(backend, &mut [CtrJob { key, iv: iv.text_block(), data }]);
     }
 
     /// Whether the text is encrypted: by policy for SRTP, by the E flag for SRTCP.

@@ -9,7 +9,11 @@ use zeroize::Zeroize;
 
 use super::{
     kdf::{Kdf, Label},
-    kernel::{cipher::CipherKey, hmac::HmacKey, joined},
+    kernel::{
+        cipher::{CipherKey, Iv},
+        hmac::HmacKey,
+        joined,
+    },
     layout::{Clear, RccTrailers, Trailer},
     profile::Profile,
 };
@@ -334,14 +338,11 @@ impl SessionKeys {
 
     /// Nonce of AES-GCM (RFC 7714 §8.1, §9.1): the same, two octets further left.
     #[inline(always)]
-    pub(crate) fn nonce(&self, ssrc: u32, index: PacketIndex) -> [u8; 12] {
+    pub(crate) fn nonce(&self, ssrc: u32, index: PacketIndex) -> Iv {
         let [left, right] = self.salt_halves();
         let left = left ^ (u64::from(ssrc) << 16 | index.value() >> 32).to_be();
         let right = right ^ (index.value() << 32).to_be();
-        let mut nonce = [0; 12];
-        nonce[..8].copy_from_slice(&left.to_ne_bytes());
-        nonce[8..].copy_from_slice(&right.to_ne_bytes()[..4]);
-        nonce
+        Iv::from_halves(left, right)
     }
 
     /// The salt as two numbers whose octets lie in memory as it does.
@@ -400,7 +401,7 @@ mod tests {
         keys.rtp.salt[..12].copy_from_slice(&hex::decode("517569642070726f2071756f").unwrap());
         let index = PacketIndex::new(Roc(0), Seq(0xf17b));
         let nonce = keys.rtp.nonce(0x5501_a0b2, index);
-        assert_eq!(hex::encode(nonce), "51753c6580c2726f20718414");
+        assert_eq!(hex::encode(&nonce.text_block()[..12]), "51753c6580c2726f20718414");
         keys.rtp.salt = [0; 16];
         let block = keys.rtp.counter_block(0x0102_0304, PacketIndex::new(Roc(5), Seq(6)));
         assert_eq!(hex::encode(block), "00000000010203040000000500060000");

@@ -43,7 +43,7 @@ fn gcm_stays_inside_its_text_and_its_associated_data() {
                     let mut jobs: Vec<_> = jobs
                         .map(|(text, aad)| GcmJob {
                             key,
-                            iv: [9; 12],
+                            iv: [9; 12].into(),
                             aad: [aad.edge(aad_len, end), &[]],
                             data: text.edge(len, end),
                             tag: [0; 16],

@@ -12,6 +12,8 @@ use ctr::{CtrCore, flavors::Ctr32BE};
 use ghash::{GHash, universal_hash::UniversalHash};
 use subtle::ConstantTimeEq;
 
+use super::cipher::Iv;
+
 /// An expanded key. Its parts erase themselves on drop.
 pub(super) struct PortableKey {
     aes: Aes,
@@ -50,7 +52,7 @@ impl PortableKey {
     /// Decrypts `data` and returns true if `tag` belongs to it; else leaves it as it is.
     pub(super) fn gcm_open(
         &self,
-        iv: &[u8; 12],
+        iv: &Iv,
         aad: [&[u8]; 2],
         data: &mut [u8],
         tag: &[u8; 16],
@@ -58,31 +60,26 @@ impl PortableKey {
         //= RFC 7714 §5.3: nothing of a packet is released before its tag is verified
         let matches = self.gcm_tag(iv, aad, data).is_some_and(|t| t.ct_eq(tag).into());
         if matches {
-            self.aes.ctr(&counter_block(iv, 2), data);
+            self.aes.ctr(&iv.text_block(), data);
         }
         matches
     }
 
     /// Encrypts `data` and returns its tag, or `None` if the key is not one for GCM.
-    pub(super) fn gcm_seal(
-        &self,
-        iv: &[u8; 12],
-        aad: [&[u8]; 2],
-        data: &mut [u8],
-    ) -> Option<[u8; 16]> {
+    pub(super) fn gcm_seal(&self, iv: &Iv, aad: [&[u8]; 2], data: &mut [u8]) -> Option<[u8; 16]> {
         self.ghash.as_ref()?;
-        self.aes.ctr(&counter_block(iv, 2), data);
+        self.aes.ctr(&iv.text_block(), data);
         self.gcm_tag(iv, aad, data)
     }
 
     /// NIST SP 800-38D §7.1 steps 4 to 6: the hash of associated data, text and lengths, encrypted.
-    fn gcm_tag(&self, iv: &[u8; 12], aad: [&[u8]; 2], text: &[u8]) -> Option<[u8; 16]> {
+    fn gcm_tag(&self, iv: &Iv, aad: [&[u8]; 2], text: &[u8]) -> Option<[u8; 16]> {
         let mut hash = self.ghash.clone()?;
         absorb(&mut hash, aad);
         hash.update_padded(text);
         hash.update(&[length_block(aad[0].len() + aad[1].len(), text.len()).into()]);
         let mut tag: [u8; 16] = hash.finalize().into();
-        self.aes.ctr(&counter_block(iv, 1), &mut tag);
+        self.aes.ctr(iv.first_block(), &mut tag);
         Some(tag)
     }
 }
@@ -117,14 +114,6 @@ impl<'a> KeyOctets<'a> {
             Self::Aes256(key.try_into().expect("AES keys have 16, 24 or 32 octets"))
         }
     }
-}
-
-/// The counter block of a 12-octet IV (NIST SP 800-38D §7.1 step 2): 1 masks the tag, text starts at 2.
-pub(super) fn counter_block(iv: &[u8; 12], count: u32) -> [u8; 16] {
-    let mut block = [0; 16];
-    block[..12].copy_from_slice(iv);
-    block[12..].copy_from_slice(&count.to_be_bytes());
-    block
 }
 
 /// The last block of the hash: both lengths in bits.

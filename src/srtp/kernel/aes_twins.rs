@@ -308,9 +308,9 @@ fn with_jobs<T>(packets: &mut [Packet<'_>], work: impl FnOnce(&mut [GcmJob<'_>])
     let mut arenas: Vec<_> = packets.iter().map(Arena::of).collect();
     let mut jobs = Vec::new();
     for (arena, p) in arenas.iter_mut().zip(&*packets) {
-        let iv = p.iv[..12].try_into().unwrap();
+        let iv = *p.iv.first_chunk::<12>().unwrap();
         let aad = [&p.aad[0][..], &p.aad[1][..]];
-        jobs.push(GcmJob { key: p.key, iv, aad, data: arena.data(), tag: p.tag });
+        jobs.push(GcmJob { key: p.key, iv: iv.into(), aad, data: arena.data(), tag: p.tag });
     }
     let result = work(&mut jobs);
     let tags: Vec<_> = jobs.iter().map(|job| job.tag).collect();

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use super::{
     Backend,
     aes_portable::{KeyOctets, PortableKey},
+    joined,
 };
 #[cfg(target_arch = "x86_64")]
 use super::{
@@ -97,12 +98,48 @@ pub struct CtrJob<'a> {
     pub data: &'a mut [u8],
 }
 
+/// IV of an AEAD packet: 12 octets, kept as the counter block 1 that they begin.
+#[derive(Clone, Copy)]
+pub struct Iv([u8; 16]);
+
+impl Iv {
+    /// From the first eight octets and the last four, as the numbers whose octets lie in memory as they
+    /// do; of the second the last four octets are zero.
+    #[inline(always)]
+    pub(crate) fn from_halves(left: u64, right: u64) -> Self {
+        //= NIST SP 800-38D §7.1 step 2: the number of the block stands behind the IV
+        Self(joined(left, right | 1_u64.to_be()))
+    }
+
+    /// The counter block that masks the tag; the text starts with the next.
+    #[inline(always)]
+    pub(super) const fn first_block(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Counter block 2, the first of the text.
+    pub(crate) const fn text_block(self) -> [u8; 16] {
+        let Self(mut block) = self;
+        block[15] = 2;
+        block
+    }
+}
+
+impl From<[u8; 12]> for Iv {
+    fn from(octets: [u8; 12]) -> Self {
+        let mut block = [0; 16];
+        block[..12].copy_from_slice(&octets);
+        block[15] = 1;
+        Self(block)
+    }
+}
+
 /// One AEAD packet (RFC 7714).
 pub struct GcmJob<'a> {
     /// For GCM. Under a key for another cipher nothing opens, and sealing panics.
     pub key: &'a CipherKey,
     /// Salt, SSRC, ROC and SEQ combined (RFC 7714 §8.1).
-    pub iv: [u8; 12],
+    pub iv: Iv,
     /// Associated data: two pieces, hashed one after the other (SRTCP: 8 octets, then the E word).
     pub aad: [&'a [u8]; 2],
     /// Text without tag, transformed in place.

@@ -12,52 +12,78 @@ use std::arch::x86_64::*;
 
 use super::{
     aes_schedule::Schedule,
-    aes_vaes::{broadcast_keys, encrypt_beside, first_octets, in_octet_order},
-    cipher::GcmJob,
-    gcm_hash512::{Sum, counter, in_lanes, lengths, reversed, short},
+    aes_vaes::{broadcast_keys, encrypt_beside, first_octets, pin},
+    cipher::{GcmJob, Iv},
+    gcm_hash512::{Sum, in_lanes, reversed, short},
     gcm_powers::HashPowers,
     memory::align_frame,
 };
 
 /// Whether four packets can go abreast: one key, 1 to 16 blocks of text each, and as many; at most one
-/// block of associated data, in one piece.
+/// block of associated data, in one piece, and as long.
 #[inline]
 pub(super) fn fit(jobs: &[GcmJob<'_>; 4]) -> bool {
-    let blocks = jobs[0].data.len().div_ceil(16);
-    let equal = |job: &GcmJob<'_>| {
-        std::ptr::eq(job.key, jobs[0].key)
-            && job.data.len().div_ceil(16) == blocks
-            && job.aad[0].len() <= 16
-            && job.aad[1].is_empty()
-    };
-    (1..=16).contains(&blocks) && jobs.iter().all(equal)
+    let [first, ..] = jobs;
+    let key = |job: &GcmJob<'_>| std::ptr::from_ref(job.key).addr();
+    // Octets 16 b + 1 to 16 b + 16 are as many blocks; no octets are none.
+    let before_last = |job: &GcmJob<'_>| job.data.len().wrapping_sub(1);
+    let differ = jobs.iter().fold(0, |differ, job| {
+        let blocks = (before_last(job) ^ before_last(first)) / 16;
+        let aad = (job.aad[0].len() ^ first.aad[0].len()) | job.aad[1].len();
+        differ | (key(job) ^ key(first)) | blocks | aad
+    });
+    differ == 0 && before_last(first) < 256 && first.aad[0].len() <= 16
 }
 
-/// Opens or seals four packets. Returns which tags are right.
+/// Opens or seals packets from the first on, as long as four under one key go abreast; `ok` tells which
+/// tags are right. Returns how many packets.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
 pub(super) fn abreast<const KEYS: usize, const SEAL: bool>(
     schedule: &Schedule,
     powers: &HashPowers,
-    jobs: &mut [GcmJob<'_>; 4],
-) -> [bool; 4] {
+    jobs: &mut [GcmJob<'_>],
+    ok: &mut [bool],
+) -> usize {
     align_frame();
+    let key = jobs.first().map(|job| std::ptr::from_ref(job.key));
     let keys = &broadcast_keys::<KEYS>(schedule);
-    let [a, b, c, d] = jobs;
-    let first = in_lanes([counter(&a.iv), counter(&b.iv), counter(&c.iv), counter(&d.iv)]);
-    let blocks = a.data.len().div_ceil(16);
-    let aad = in_lanes([short(a.aad[0]), short(b.aad[0]), short(c.aad[0]), short(d.aad[0])]);
-    //= NIST SP 800-38D §7.1 step 5: the lengths in bits are the last block
-    let lengths = in_lanes([lengths(a), lengths(b), lengths(c), lengths(d)]);
+    let mut done = 0;
+    for (four, ok) in jobs.as_chunks_mut().0.iter_mut().zip(ok.as_chunks_mut().0) {
+        if key != Some(std::ptr::from_ref(four[0].key)) || !fit(four) {
+            break;
+        }
+        packets::<KEYS, SEAL>(keys, powers, four, ok);
+        done += 4;
+    }
+    done
+}
+
+/// Opens or seals four packets.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
+fn packets<const KEYS: usize, const SEAL: bool>(
+    keys: &[__m512i; KEYS],
+    powers: &HashPowers,
+    jobs: &mut [GcmJob<'_>; 4],
+    ok: &mut [bool; 4],
+) {
+    let blocks = jobs[0].data.len().div_ceil(16);
     let mut four = Four {
-        counters: first,
-        powers,
-        power: blocks + 2,
+        ivs: jobs.each_ref().map(|job| job.iv),
+        numbers: &NUMBERS.0,
+        powers: powers.down_from(blocks + 1),
         sum: Sum::zero(),
-        at: [a.data.as_mut_ptr(), b.data.as_mut_ptr(), c.data.as_mut_ptr(), d.data.as_mut_ptr()],
-        last: [a, b, c, d].map(|job| first_octets(job.data.len() - 16 * (blocks - 1)) as u16),
+        at: jobs.each_mut().map(|job| job.data.as_mut_ptr()),
+        last: jobs.each_ref().map(|job| first_octets(job.data.len() - 16 * (blocks - 1)) as u16),
     };
-    four.hash(reversed(aad));
+    let aad = in_lanes(jobs.each_ref().map(|job| short(job.aad[0])));
+    four.sum.add(reversed(aad), one(powers.down_from(blocks + 2)));
+    //= NIST SP 800-38D §7.1 step 5: the lengths in bits are the last block
+    let aad = _mm_cvtsi64_si128(jobs[0].aad[0].len() as i64);
+    let len = |job: &GcmJob<'_>| _mm_cvtsi64_si128(job.data.len() as i64);
+    let lengths = in_lanes(jobs.each_ref().map(|job| _mm_unpacklo_epi64(len(job), aad)));
+    four.sum.add(_mm512_slli_epi64::<3>(lengths), one(powers.down_from(1)));
     let mut left = blocks;
     while left > 4 {
         // SAFETY: there are four more blocks of each text, and another behind them.
@@ -65,37 +91,39 @@ pub(super) fn abreast<const KEYS: usize, const SEAL: bool>(
         left -= 4;
     }
     // SAFETY: so many blocks are left of each text, and the masks select what there is of the last.
-    let masks = unsafe {
+    let mut tags = unsafe {
         match left {
-            1 => four.transform_last::<KEYS, 1, 2, SEAL>(keys, first),
-            2 => four.transform_last::<KEYS, 2, 3, SEAL>(keys, first),
-            3 => four.transform_last::<KEYS, 3, 4, SEAL>(keys, first),
-            _ => four.transform_last::<KEYS, 4, 5, SEAL>(keys, first),
+            1 => four.transform_last::<KEYS, 1, 2, SEAL>(keys),
+            2 => four.transform_last::<KEYS, 2, 3, SEAL>(keys),
+            3 => four.transform_last::<KEYS, 3, 4, SEAL>(keys),
+            _ => four.transform_last::<KEYS, 4, 5, SEAL>(keys),
         }
     };
-    four.hash(lengths);
-    let mut tags = _mm512_xor_si512(reversed(four.sum.reduced()), masks);
     if SEAL {
         for job in jobs {
             // SAFETY: a tag is 16 octets.
             unsafe { _mm_storeu_si128(job.tag.as_mut_ptr().cast(), _mm512_castsi512_si128(tags)) }
             tags = _mm512_alignr_epi64::<2>(tags, tags);
         }
-        return [true; 4];
+        return;
     }
     // SAFETY: a tag is 16 octets.
     let expected = jobs.each_ref().map(|job| unsafe { _mm_loadu_si128(job.tag.as_ptr().cast()) });
     let differ = _mm512_cmpneq_epi64_mask(tags, in_lanes(expected));
-    [0, 2, 4, 6].map(|lane| differ >> lane & 3 == 0)
+    *ok = [true; 4];
+    if differ != 0 {
+        *ok = [0, 2, 4, 6].map(|lane| differ >> lane & 3 == 0);
+    }
 }
 
 /// Four packets on their way.
 struct Four<'a> {
-    /// The counter blocks before those of the next block of text, counting words little-endian.
-    counters: __m512i,
-    powers: &'a HashPowers,
-    /// What the next block to be hashed meets.
-    power: usize,
+    /// Counter block 1 of each.
+    ivs: [Iv; 4],
+    /// What makes of it the counter blocks of the text to come.
+    numbers: &'a [u128],
+    /// What the blocks of text to come meet.
+    powers: &'a [u128],
     sum: Sum,
     /// The next block of each text.
     at: [*mut u8; 4],
@@ -103,7 +131,7 @@ struct Four<'a> {
     last: [u16; 4],
 }
 
-impl Four<'_> {
+impl<'a> Four<'a> {
     /// Transforms and hashes four blocks of each text: a register holds those of one packet, and for
     /// the hash one block of each.
     ///
@@ -115,25 +143,22 @@ impl Four<'_> {
         &mut self,
         keys: &[__m512i; KEYS],
     ) {
-        let next = _mm512_set_epi32(4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0);
-        let four = _mm512_set_epi32(4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0);
-        let mut stream = [
-            _mm512_shuffle_i32x4::<0x00>(self.counters, self.counters),
-            _mm512_shuffle_i32x4::<0x55>(self.counters, self.counters),
-            _mm512_shuffle_i32x4::<0xaa>(self.counters, self.counters),
-            _mm512_shuffle_i32x4::<0xff>(self.counters, self.counters),
-        ];
-        self.counters = _mm512_add_epi32(self.counters, four);
-        let mut text = [_mm512_setzero_si512(); 4];
+        let (powers, numbers) = (self.take_powers::<4>(), self.take_numbers::<4>());
+        // SAFETY: four numbers are 64 octets.
+        let numbers = unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) };
+        let (mut stream, mut text) = ([numbers; 4], [numbers; 4]);
         for i in 0..4 {
-            stream[i] = in_octet_order(_mm512_add_epi32(stream[i], next));
+            // SAFETY: a counter block is 16 octets; the text as required of the caller.
+            let first = unsafe { _mm_loadu_si128(self.ivs[i].first_block().as_ptr().cast()) };
+            stream[i] = _mm512_xor_si512(_mm512_broadcast_i32x4(first), numbers);
             // SAFETY: as required of the caller.
             text[i] = unsafe { _mm512_loadu_si512(self.at[i].cast()) };
         }
         let sealed = across(text);
         encrypt_beside(keys, &mut stream, |round| {
             if !SEAL && round % 2 == 0 && round <= 8 {
-                self.hash(reversed(sealed[round / 2 - 1]));
+                let i = round / 2 - 1;
+                self.sum.add(reversed(sealed[i]), one(&powers[i..]));
                 self.sum.pin();
             }
         });
@@ -143,13 +168,13 @@ impl Four<'_> {
             unsafe { _mm512_storeu_si512(self.at[i].cast(), text[i]) }
         }
         if SEAL {
-            across(text).into_iter().for_each(|blocks| self.hash(reversed(blocks)));
+            let products = across(text).into_iter().zip(powers);
+            products.for_each(|(block, power)| self.sum.add(reversed(block), one(&[*power])));
         }
         self.at = self.at.map(|at| at.wrapping_add(64));
     }
 
-    /// Transforms and hashes the last N blocks of each text. The encryption of the counter blocks
-    /// `first` goes along as block M of the keystream: it is returned.
+    /// Transforms and hashes the last N blocks of each text. Returns the tags; M is N + 1.
     ///
     /// # Safety
     /// So many blocks are left.
@@ -163,22 +188,35 @@ impl Four<'_> {
     >(
         &mut self,
         keys: &[__m512i; KEYS],
-        first: __m512i,
     ) -> __m512i {
-        let one = _mm512_set_epi32(1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0);
+        let (powers, numbers) = (self.take_powers::<N>(), self.take_numbers::<N>());
+        // SAFETY: a counter block is 16 octets.
+        let first = in_lanes(
+            self.ivs
+                .each_ref()
+                .map(|iv| unsafe { _mm_loadu_si128(iv.first_block().as_ptr().cast()) }),
+        );
         //= NIST SP 800-38D §7.1 step 6: the first counter block masks the tag
-        let mut stream = [in_octet_order(first); M];
-        let mut text = [_mm512_setzero_si512(); N];
+        let mut stream = [first; M];
+        let mut text = [first; N];
         for i in 0..N {
-            self.counters = _mm512_add_epi32(self.counters, one);
-            stream[i] = in_octet_order(self.counters);
+            stream[i] = _mm512_xor_si512(first, one(&numbers[i..]));
             // SAFETY: as required of the caller.
             text[i] = unsafe { self.load(i, i == N - 1) };
         }
+        let mut hash = first;
         encrypt_beside(keys, &mut stream, |round| {
-            if !SEAL && round % 2 == 0 && round / 2 <= N {
-                self.hash(reversed(text[round / 2 - 1]));
+            if SEAL {
+                return;
+            }
+            if round % 2 == 0 && round / 2 <= N {
+                let i = round / 2 - 1;
+                self.sum.add(reversed(text[i]), one(&powers[i..]));
                 self.sum.pin();
+            }
+            if round == usize::min(2 * N + 2, 9) {
+                hash = self.sum.reduced();
+                pin(&mut hash);
             }
         });
         for i in 0..N {
@@ -186,18 +224,29 @@ impl Four<'_> {
             // SAFETY: as required of the caller.
             let stored = unsafe { self.store(i, combined, i == N - 1) };
             if SEAL {
-                self.hash(reversed(stored));
+                self.sum.add(reversed(stored), one(&powers[i..]));
             }
         }
-        stream[M - 1]
+        if SEAL {
+            hash = self.sum.reduced();
+        }
+        _mm512_xor_si512(reversed(hash), stream[M - 1])
     }
 
-    /// Adds the product of the next block of each packet.
+    /// The powers that the next N blocks meet.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-    fn hash(&mut self, blocks: __m512i) {
-        self.sum.add(blocks, _mm512_broadcast_i32x4(self.powers.one(self.power)));
-        self.power -= 1;
+    fn take_powers<const N: usize>(&mut self) -> &'a [u128; N] {
+        let (now, behind) = self.powers.split_first_chunk().expect("a power for each block");
+        self.powers = behind;
+        now
+    }
+
+    /// The numbers of the next N blocks.
+    #[inline]
+    fn take_numbers<const N: usize>(&mut self) -> &'a [u128; N] {
+        let (now, behind) = self.numbers.split_first_chunk().expect("a number for each block");
+        self.numbers = behind;
+        now
     }
 
     /// Block `i` of each text.
@@ -251,6 +300,14 @@ impl Four<'_> {
     }
 }
 
+/// The first of some blocks, in all lanes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn one(blocks: &[u128]) -> __m512i {
+    // SAFETY: a block is 16 octets.
+    _mm512_broadcast_i32x4(unsafe { _mm_load_si128((&raw const blocks[0]).cast()) })
+}
+
 /// Blocks of four packets, from one packet in a register to one block of each in a register, or back.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -263,4 +320,23 @@ fn across([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
         _mm512_shuffle_i32x4::<0x88>(high[0], high[1]),
         _mm512_shuffle_i32x4::<0xdd>(high[0], high[1]),
     ]
+}
+
+/// What counter block 1 differs by from counter blocks 2 to 17, whose number is their last octet.
+static NUMBERS: Numbers = Numbers::new();
+
+/// So aligned that four of them are a cache line.
+#[repr(align(64))]
+struct Numbers([u128; 16]);
+
+impl Numbers {
+    const fn new() -> Self {
+        let mut numbers = [0; 16];
+        let mut i = 0;
+        while i < 16 {
+            numbers[i] = ((i as u128 + 2) ^ 1) << 120;
+            i += 1;
+        }
+        Self(numbers)
+    }
 }

@@ -14,7 +14,6 @@ use std::arch::x86_64::*;
 
 use super::{
     aes_ni::{count, encrypt_beside, in_octet_order, load, load_part, store, store_part},
-    aes_portable::counter_block,
     aes_schedule::Schedule,
     cipher::{CtrJob, GcmJob},
     ctr_avx2,
@@ -64,7 +63,7 @@ pub(super) fn seal(jobs: &mut [GcmJob<'_>]) {
 #[target_feature(enable = "avx2,aes,bmi1,bmi2,pclmulqdq")]
 fn put_back(job: &mut GcmJob<'_>) {
     //= RFC 7714 §5.3: nothing of a packet is released before its tag is verified
-    let iv = counter_block(&job.iv, 2);
+    let iv = job.iv.text_block();
     ctr_avx2::ctr(&mut [CtrJob { key: job.key, iv, data: &mut *job.data }]);
 }
 
@@ -76,8 +75,7 @@ fn packet<const KEYS: usize, const SEAL: bool>(
     powers: &HashPowers,
     job: &mut GcmJob<'_>,
 ) -> __m128i {
-    let [a, b, c] = *job.iv.as_chunks::<4>().0 else { unreachable!("12 octets are three words") };
-    let [a, b, c] = [a, b, c].map(i32::from_le_bytes);
+    let first = load(job.iv.first_block());
     let bits = |octets: usize| (octets as i64) << 3;
     let lengths = _mm_set_epi64x(bits(job.aad[0].len() + job.aad[1].len()), bits(job.data.len()));
     let (whole, last) = job.data.as_chunks_mut::<128>();
@@ -85,8 +83,8 @@ fn packet<const KEYS: usize, const SEAL: bool>(
     let mut packet = Packet {
         schedule,
         powers,
-        first: in_octet_order(_mm_set_epi32(1, c, b, a)),
-        counter: _mm_set_epi32(2, c, b, a),
+        first,
+        counter: _mm_add_epi32(in_octet_order(first), _mm_set_epi32(1, 0, 0, 0)),
         carry: _mm_setzero_si128(),
         sum: Sum::zero(),
     };

@@ -11,7 +11,6 @@
 //! depend on lengths, on which key is whose and on a packet's verdict, never on other octets.
 
 use super::{
-    aes_portable::counter_block,
     cipher::{CtrJob, GcmJob},
     ctr_avx512,
     gcm_abreast512::{abreast, fit},
@@ -23,12 +22,10 @@ use super::{
 pub(super) fn open(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) {
     let mut done = 0;
     while done < jobs.len() {
-        let now = step::<false>(&mut jobs[done..], &mut ok[done..]);
-        let now = done..done + now;
-        if ok[now.clone()].contains(&false) {
-            put_back(&mut jobs[now.clone()], &ok[now.clone()]);
-        }
-        done = now.end;
+        done += step::<false>(&mut jobs[done..], &mut ok[done..]);
+    }
+    if !ok.iter().fold(true, |all, ok| all & ok) {
+        put_back(jobs, ok);
     }
 }
 
@@ -58,17 +55,15 @@ fn step<const SEAL: bool>(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) -> usize {
         return 1;
     };
     let ten_rounds = schedule.last() == 10;
-    if let Some(four) = jobs.first_chunk_mut::<4>().filter(|four| fit(four)) {
-        let right = if ten_rounds {
-            abreast::<11, SEAL>(schedule, powers, four)
+    let four = |jobs: &[GcmJob<'_>]| jobs.first_chunk::<4>().is_some_and(fit);
+    if four(jobs) {
+        return if ten_rounds {
+            abreast::<11, SEAL>(schedule, powers, jobs, ok)
         } else {
-            abreast::<15, SEAL>(schedule, powers, four)
+            abreast::<15, SEAL>(schedule, powers, jobs, ok)
         };
-        ok[..4].copy_from_slice(&right);
-        return 4;
     }
-    let alone =
-        |i: usize| std::ptr::eq(jobs[i].key, key) && !jobs[i..].first_chunk::<4>().is_some_and(fit);
+    let alone = |i: usize| std::ptr::eq(jobs[i].key, key) && !four(&jobs[i..]);
     let stretch = (1..jobs.len()).take_while(|i| alone(*i)).count() + 1;
     let jobs = &mut jobs[..stretch];
     if ten_rounds {
@@ -86,7 +81,7 @@ fn put_back(jobs: &mut [GcmJob<'_>], ok: &[bool]) {
     for (job, ok) in jobs.iter_mut().zip(ok) {
         if !ok && job.key.powers().is_some() {
             //= RFC 7714 §5.3: nothing of a packet is released before its tag is verified
-            let iv = counter_block(&job.iv, 2);
+            let iv = job.iv.text_block();
             ctr_avx512::ctr(&mut [CtrJob { key: job.key, iv, data: &mut *job.data }]);
         }
     }

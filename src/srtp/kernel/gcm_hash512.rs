@@ -9,8 +9,8 @@
 use std::arch::x86_64::*;
 
 use super::{
-    aes_vaes::{first_octets, pin},
-    cipher::GcmJob,
+    aes_vaes::{first_octets, in_octet_order, pin},
+    cipher::{GcmJob, Iv},
 };
 
 /// A sum of products not reduced yet: `low + middle x^64 + high x^128`, in four lanes.
@@ -94,11 +94,11 @@ pub(super) fn in_lanes([a, b, c, d]: [__m128i; 4]) -> __m512i {
 
 /// Counter block 1 of an IV, its counting word little-endian.
 #[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn counter(iv: &[u8; 12]) -> __m128i {
-    let [a, b, c] = *iv.as_chunks::<4>().0 else { unreachable!("12 octets are three words") };
-    let [a, b, c] = [a, b, c].map(i32::from_le_bytes);
-    _mm_set_epi32(1, c, b, a)
+#[target_feature(enable = "avx512f,avx512vl,avx512bw")]
+pub(super) fn counter(iv: &Iv) -> __m128i {
+    // SAFETY: a counter block is 16 octets.
+    let block = unsafe { _mm_loadu_si128(iv.first_block().as_ptr().cast()) };
+    _mm512_castsi512_si128(in_octet_order(_mm512_castsi128_si512(block)))
 }
 
 /// The block of lengths, octets reversed.

@@ -42,6 +42,13 @@ impl HashPowers {
         powers
     }
 
+    /// The powers from `power` (1 to 18) down to 1.
+    #[inline]
+    pub(super) fn down_from(&self, power: usize) -> &[u128] {
+        debug_assert!((1..=Self::MOST).contains(&power));
+        &self.0[ZERO - power.min(Self::MOST)..ZERO]
+    }
+
     /// One power, 1 to 18.
     #[inline]
     #[target_feature(enable = "sse2")]

@@ -107,7 +107,9 @@ pub(crate) use memory::{joined, prefetch};
 pub mod internals {
     #[cfg(target_arch = "x86_64")]
     pub use super::cipher::ctr_batch_with_aes_ni;
-    pub use super::cipher::{CipherKey, CtrJob, GcmJob, ctr_batch, gcm_open_batch, gcm_seal_batch};
+    pub use super::cipher::{
+        CipherKey, CtrJob, GcmJob, Iv, ctr_batch, gcm_open_batch, gcm_seal_batch,
+    };
     pub use super::hmac::{HmacJob, HmacKey, hmac_batch};
     #[cfg(target_arch = "x86_64")]
     pub use super::hmac_x86::{Kernels as HmacKernels, hmac_on};
