@@ -14,6 +14,7 @@ use super::{
     aes_schedule::Schedule,
     aes_vaes::{broadcast_keys, encrypt_beside, first_octets, pin},
     cipher::{GcmJob, Iv},
+    gcm_avx512::put_back,
     gcm_hash512::{Sum, in_lanes, reversed, short},
     gcm_powers::HashPowers,
     memory::align_frame,
@@ -80,9 +81,12 @@ fn packets<const KEYS: usize, const SEAL: bool>(
     let aad = in_lanes(jobs.each_ref().map(|job| short(job.aad[0])));
     four.sum.add(reversed(aad), one(powers.down_from(blocks + 2)));
     //= NIST SP 800-38D §7.1 step 5: the lengths in bits are the last block
-    let aad = _mm_cvtsi64_si128(jobs[0].aad[0].len() as i64);
-    let len = |job: &GcmJob<'_>| _mm_cvtsi64_si128(job.data.len() as i64);
-    let lengths = in_lanes(jobs.each_ref().map(|job| _mm_unpacklo_epi64(len(job), aad)));
+    let mut lengths = _mm512_set1_epi64(jobs[0].aad[0].len() as i64);
+    for (job, lane) in jobs.iter().zip([0b1, 0b100, 0b1_0000, 0b100_0000]) {
+        lengths = _mm512_mask_set1_epi64(lengths, lane, job.data.len() as i64);
+        // Left alone, the compiler loads the length with what was stored behind it, and waits.
+        pin(&mut lengths);
+    }
     four.sum.add(_mm512_slli_epi64::<3>(lengths), one(powers.down_from(1)));
     let mut left = blocks;
     while left > 4 {
@@ -113,6 +117,7 @@ fn packets<const KEYS: usize, const SEAL: bool>(
     *ok = [true; 4];
     if differ != 0 {
         *ok = [0, 2, 4, 6].map(|lane| differ >> lane & 3 == 0);
+        put_back(jobs, ok);
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     aes_schedule::Schedule,
     aes_vaes::{broadcast_keys, count, encrypt, encrypt_beside, first_octets, in_octet_order},
     cipher::GcmJob,
+    gcm_avx512::put_back,
     gcm_hash128::associated,
     gcm_hash512::{Sum, counter, lengths, reversed, short},
     gcm_powers::HashPowers,
@@ -41,6 +42,9 @@ pub(super) fn along<const KEYS: usize, const SEAL: bool>(
                 let expected = _mm_loadu_si128(job.tag.as_ptr().cast());
                 *ok = _mm_cmpneq_epi64_mask(made, expected) == 0;
             }
+        }
+        if !*ok {
+            put_back(std::slice::from_mut(job), &[false]);
         }
     }
 }

@@ -24,9 +24,6 @@ pub(super) fn open(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) {
     while done < jobs.len() {
         done += step::<false>(&mut jobs[done..], &mut ok[done..]);
     }
-    if !ok.iter().fold(true, |all, ok| all & ok) {
-        put_back(jobs, ok);
-    }
 }
 
 /// Seals every job.
@@ -76,10 +73,11 @@ fn step<const SEAL: bool>(jobs: &mut [GcmJob<'_>], ok: &mut [bool]) -> usize {
 
 /// Undoes the decryption of the packets whose tags did not match.
 #[cold]
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-fn put_back(jobs: &mut [GcmJob<'_>], ok: &[bool]) {
+pub(super) fn put_back(jobs: &mut [GcmJob<'_>], ok: &[bool]) {
     for (job, ok) in jobs.iter_mut().zip(ok) {
-        if !ok && job.key.powers().is_some() {
+        if !ok {
             //= RFC 7714 §5.3: nothing of a packet is released before its tag is verified
             let iv = job.iv.text_block();
             ctr_avx512::ctr(&mut [CtrJob { key: job.key, iv, data: &mut *job.data }]);
