@@ -54,16 +54,20 @@ pub(super) fn abreast<const KEYS: usize, const SEAL: bool>(
         if key != Some(std::ptr::from_ref(four[0].key)) || !fit(four) {
             break;
         }
-        packets::<KEYS, SEAL>(keys, powers, four, ok);
+        // SAFETY: they fit.
+        unsafe { packets::<KEYS, SEAL>(keys, powers, four, ok) };
         done += 4;
     }
     done
 }
 
 /// Opens or seals four packets.
+///
+/// # Safety
+/// They fit.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,vaes,vpclmulqdq")]
-fn packets<const KEYS: usize, const SEAL: bool>(
+unsafe fn packets<const KEYS: usize, const SEAL: bool>(
     keys: &[__m512i; KEYS],
     powers: &HashPowers,
     jobs: &mut [GcmJob<'_>; 4],
