@@ -172,7 +172,7 @@ fn renew_muks(rig: &Rig, mut random: Random) -> BTreeMap<String, u32> {
         let former: u32 = renewals[client];
         // Some go back to the MUK they had before.
         let back = former.checked_sub(1).filter(|_| random.below(4) == 0);
-        let times = back.unwrap_or(newest[client] + 1);
+        let times = back.unwrap_or_else(|| newest[client] + 1);
         newest.insert(client.clone(), times.max(newest[client]));
         let body = rig.clients.renewed(client, times);
         rig.request("PUT", &format!("{path}/muk"), Some(&body), || {
