@@ -274,7 +274,7 @@ fn server_and_broadcaster_show_no_key() {
     actions.extend(server.join(&channel, &"c1".into(), now).unwrap());
     actions.extend(server.expel(&channel, &["c2".into()], now, &mut random).unwrap());
     let streams = [CryptoSession { ssrc: Ssrc(1), ..group::ANY_STREAM }];
-    server.set_streams(&channel, &streams).unwrap();
+    server.set_streams(&channel, None, &streams).unwrap();
     let mut broadcaster = Broadcaster::new(&channel, BroadcastTiming::default());
     let mut shown_actions = shown(&actions);
     for action in actions {

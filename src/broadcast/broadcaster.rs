@@ -10,7 +10,7 @@ use super::{
     BroadcastTiming, ChannelDocument, ChannelId, Lead,
     protect::Stream,
     records::Changed,
-    schedule::Due,
+    schedule::{Due, LONGEST_WAIT},
     traffic::{Announced, HeldMsk},
 };
 use crate::{
@@ -256,10 +256,11 @@ impl Broadcaster {
 
     /// How long an MTK is used, the one in force included.
     pub(super) fn set_mtk_period(&mut self, document: &ChannelDocument) {
-        if self.mtk_period == document.mtk_period {
+        let period = document.mtk_period.map(|period| period.min(LONGEST_WAIT));
+        if self.mtk_period == period {
             return;
         }
-        self.mtk_period = document.mtk_period;
+        self.mtk_period = period;
         if let Some(in_force) = &mut self.in_force {
             in_force.until = self.mtk_period.map(|period| in_force.since + period);
         }

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Times and bounds of a broadcaster. Defaults suit speech over a radio network.
+/// Times and bounds of a broadcaster. Defaults suit speech over a radio network. Waits are a day at most,
+/// and copies a millisecond apart at least, whatever is set.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct BroadcastTiming {
@@ -80,10 +81,10 @@ pub(super) enum Due {
 
 impl Due {
     /// From the first copy of its message to the first packet under it.
-    pub(super) const fn lead(self, timing: &BroadcastTiming) -> Duration {
+    pub(super) fn lead(self, timing: &BroadcastTiming) -> Duration {
         match self {
             Self::ByCommand(Lead::None) => Duration::ZERO,
-            _ => timing.lead,
+            _ => timing.lead.min(LONGEST_WAIT),
         }
     }
 
@@ -136,7 +137,8 @@ impl Repetition {
         if self.due > now {
             return None;
         }
-        let wait = self.wait.clamp(SHORTEST_WAIT, timing.repeat_every.max(SHORTEST_WAIT));
+        let wait =
+            self.wait.clamp(SHORTEST_WAIT, timing.repeat_every.clamp(SHORTEST_WAIT, LONGEST_WAIT));
         self.due = now + wait;
         self.wait = wait.saturating_mul(2);
         Some(Arc::clone(&self.octets))
@@ -149,6 +151,9 @@ impl Repetition {
 
 /// No schedule sends copies closer together than this, so that a wait of 0 cannot spin.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// No longer time is waited for, so that no sum of times overflows.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
@@ -182,6 +187,22 @@ mod tests {
         let half = first(command, &spread, 0x80);
         assert!((4_500..4_600).contains(&half.as_millis()), "{half:?}");
         assert_eq!(first(Due::BySchedule, &spread, 0), period, "the distance stays");
+    }
+
+    #[test]
+    fn waits_without_end_are_a_day() {
+        let forever = Duration::MAX;
+        let timing = BroadcastTiming {
+            lead: forever,
+            repeat_first: forever,
+            repeat_every: forever,
+            ..BroadcastTiming::default()
+        };
+        let now = Instant::now();
+        let mut repetition = Repetition::starting(vec![1], now, &timing);
+        assert!(repetition.take(now, &timing).is_some());
+        assert_eq!(repetition.due(), now + LONGEST_WAIT);
+        assert_eq!(Due::BySchedule.lead(&timing), LONGEST_WAIT);
     }
 
     #[test]

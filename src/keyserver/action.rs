@@ -101,6 +101,14 @@ pub enum Action {
         /// Why no more copies are sent.
         why: Undelivered,
     },
+    /// The key group has few key numbers left for updates; told each time they are half as many, from 1024
+    /// on. Close the channel before there is none, and open it with another key group.
+    KeyNumbersLow {
+        /// The channel.
+        channel: ChannelId,
+        /// Key numbers left.
+        left: u16,
+    },
     /// An update that fell due cannot be made, because the key group has no key number left: close
     /// the channel and open it with another key group.
     KeyNumbersUsedUp {

@@ -11,6 +11,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use super::{
     Action, ClientId, Purpose, Unconfirmed, Undelivered,
     issue::{Desk, Heading, IssuedMsk},
+    membership::ServedBy,
     schedule::Job,
 };
 use crate::ids::MskId;
@@ -20,6 +21,7 @@ use crate::ids::MskId;
 pub(super) struct Member {
     confirmed: Option<MskId>,
     queue: VecDeque<Delivery>,
+    pub(super) served_by: ServedBy,
 }
 
 /// One MSK on its way to one member.
@@ -38,13 +40,13 @@ struct Delivery {
 impl Member {
     /// A member that is known to hold an MSK (from saved state, or told in an SDP answer).
     pub(super) fn holding(confirmed: Option<MskId>) -> Self {
-        Self { confirmed, queue: VecDeque::new() }
+        Self { confirmed, ..Self::default() }
     }
 
     /// A member that was told to delete a superseded MSK and may hold it still.
     pub(super) fn deleting(superseded: &Arc<IssuedMsk>) -> Self {
         let queue = VecDeque::from([Delivery::new(superseded, Purpose::Delete)]);
-        Self { confirmed: None, queue }
+        Self { queue, ..Self::default() }
     }
 
     /// Lines up the delivery of an MSK, and sends it if nothing else is in flight.

@@ -3,7 +3,7 @@
 //! A key number serves once in its key group, an MSK has one RAND for life, and each message to a
 //! client takes the next counter of that client's MUK.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use super::{
     Action, ChannelSpec, ClientId, Reach, Undelivered,
@@ -137,6 +137,8 @@ pub(super) struct Heading {
     pub(super) domain: KeyDomainId,
     pub(super) profile: Profile,
     sessions: Vec<CryptoSession>,
+    /// What each broadcaster has said last, in the order of SSRCs.
+    reported: BTreeMap<Option<BroadcasterId>, Vec<CryptoSession>>,
     /// Policy and map encoded, if they can be.
     form: Option<MskForm>,
 }
@@ -145,24 +147,50 @@ impl Heading {
     pub(super) fn new(channel: ChannelId, domain: KeyDomainId, profile: Profile) -> Self {
         let sessions = vec![ANY_STREAM];
         let form = MskForm::new(&profile, &sessions).ok();
-        Self { channel, domain, profile, sessions, form }
+        Self { channel, domain, profile, sessions, reported: BTreeMap::new(), form }
     }
 
-    /// Takes the streams on the air for the SRTP-ID map; the wildcard stays, for talkers to come. Tells
-    /// whether they are others than before.
-    pub(super) fn set_streams(&mut self, streams: &[CryptoSession]) -> bool {
-        let streams = streams.get(..MAX_STREAMS).unwrap_or(streams);
-        if self.streams() == streams {
+    /// Takes the streams of one broadcaster for the SRTP-ID map; the wildcard stays, for talkers to come.
+    /// Tells whether they are others than it had before.
+    pub(super) fn set_streams(
+        &mut self,
+        broadcaster: Option<&BroadcasterId>,
+        streams: &[CryptoSession],
+    ) -> bool {
+        // A broadcaster gives those heard last first; who was heard last changes all the time.
+        let mut streams = streams.get(..MAX_STREAMS).unwrap_or(streams).to_vec();
+        streams.sort_by_key(|stream| stream.ssrc);
+        let known = self.reported.entry(broadcaster.cloned()).or_default();
+        if *known == streams {
             return false;
         }
-        self.sessions = streams.iter().copied().chain([ANY_STREAM]).collect();
-        self.form = MskForm::new(&self.profile, &self.sessions).ok();
+        *known = streams;
+        self.merge_streams();
         true
     }
 
-    /// The streams taken last.
-    pub(super) fn streams(&self) -> &[CryptoSession] {
-        self.sessions.split_last().map_or(&[], |(_any, streams)| streams)
+    /// Forgets the streams of broadcasters that are not named; tells whether there were any.
+    pub(super) fn keep_streams_of(&mut self, named: &[BroadcasterId]) -> bool {
+        let before = self.reported.len();
+        self.reported.retain(|name, _| name.as_ref().is_none_or(|name| named.contains(name)));
+        self.merge_streams();
+        self.reported.len() != before
+    }
+
+    /// The streams that each broadcaster has told last.
+    pub(super) const fn reported(&self) -> &BTreeMap<Option<BroadcasterId>, Vec<CryptoSession>> {
+        &self.reported
+    }
+
+    /// A stream that several broadcasters send has the highest rollover counter of all.
+    fn merge_streams(&mut self) {
+        let mut merged = BTreeMap::<Ssrc, CryptoSession>::new();
+        for stream in self.reported.values().flatten() {
+            let known = merged.entry(stream.ssrc).or_insert(*stream);
+            known.roc = known.roc.max(stream.roc);
+        }
+        self.sessions = merged.into_values().take(MAX_STREAMS).chain([ANY_STREAM]).collect();
+        self.form = MskForm::new(&self.profile, &self.sessions).ok();
     }
 }
 
@@ -299,7 +327,7 @@ mod tests {
     fn map_never_outgrows_its_count_octet() {
         let mut heading = Heading::new("17".into(), KeyDomainId::default(), Profile::default());
         let stream = |n| CryptoSession { policy: 0, ssrc: Ssrc(n), roc: Roc(n) };
-        assert!(heading.set_streams(&(1..=300).map(stream).collect::<Vec<_>>()));
+        assert!(heading.set_streams(None, &(1..=300).map(stream).collect::<Vec<_>>()));
         assert_eq!(heading.sessions.len(), 255);
         assert_eq!(heading.sessions.last(), Some(&ANY_STREAM));
     }

@@ -4,7 +4,7 @@ use std::{slice, time::Instant};
 
 use super::{
     Action, Change, ClientId, Consumed, KeyServer, MembershipEvent, Purpose, Reach, issue::Desk,
-    rekey::Channel,
+    membership::ServedBy, rekey::Channel,
 };
 use crate::{broadcast::ChannelId, error::Error};
 
@@ -20,9 +20,19 @@ impl KeyServer {
         client: &ClientId,
         now: Instant,
     ) -> Result<Vec<Action>, Error> {
-        let (channel, mut desk) = self.admit(channel, client, now)?;
-        channel.join(client, &mut desk);
-        Ok(desk.actions)
+        self.take_over(channel, client);
+        self.give(channel, client, now)
+    }
+
+    /// A member is served by this PF from now on: that it has left counts no more if the PF says so that
+    /// published that it joined. Otherwise nothing changes.
+    pub fn take_over(&mut self, channel: &ChannelId, client: &ClientId) {
+        if let Ok(open) = self.channel_mut(channel) {
+            let former = open.served_by(client);
+            if former.is_some_and(|served_by| matches!(served_by, ServedBy::Pf(_))) {
+                open.set_served_by(client, ServedBy::Here);
+            }
+        }
     }
 
     /// A client joins by an SDP offer of its own: the MSK rides in the answer, unconfirmed.
@@ -37,6 +47,7 @@ impl KeyServer {
         client: &ClientId,
         now: Instant,
     ) -> Result<Vec<Action>, Error> {
+        self.take_over(channel, client);
         let (open, mut desk) = self.admit(channel, client, now)?;
         let joined = open.join_in_answer(client, &mut desk).map(|()| desk.actions);
         if joined.is_err() && !self.is_member(channel, client) {
@@ -57,7 +68,7 @@ impl KeyServer {
         now: Instant,
     ) -> Result<Vec<Action>, Error> {
         self.check_member(channel, client)?;
-        self.join(channel, client, now)
+        self.give(channel, client, now)
     }
 
     /// Asks a member to request the MSK (solicited pull), after a random wait of its own. Nothing
@@ -149,7 +160,9 @@ impl KeyServer {
     }
 
     /// Takes one event off the membership bus (D2), exactly once: a repeated event changes nothing,
-    /// and an event after a gap is refused until the missing ones have come.
+    /// and an event after a gap is refused until the missing ones have come. That a member has joined
+    /// makes its publisher the one that serves it, and changes nothing else; that it has left counts if
+    /// its publisher serves it, or if it was let in by a call and nobody has published that it joined.
     ///
     /// # Errors
     /// The event is in order and consumed, but the call it stands for failed.
@@ -164,14 +177,41 @@ impl KeyServer {
             return Ok(out_of_order);
         }
         let (channel, client) = (&event.channel, &event.client);
+        let served_by = self.channel(channel)?.served_by(client);
+        let publisher = ServedBy::Pf(event.publisher.clone());
         match event.change {
-            Change::Joined => self.join(channel, client, now),
+            Change::Joined => {
+                let actions = match served_by {
+                    Some(_) => Vec::new(),
+                    None => self.give(channel, client, now)?,
+                };
+                self.channel_mut(channel)?.set_served_by(client, publisher);
+                Ok(actions)
+            }
+            Change::Left
+                if served_by.is_some_and(|s| *s == publisher || *s == ServedBy::Caller) =>
+            {
+                self.leave(channel, client, now, random)
+            }
             // Whoever has left already, or was expelled before, has nothing more to leave.
-            Change::Left if !self.channel(channel)?.members.contains_key(client) => Ok(Vec::new()),
-            Change::Left => self.leave(channel, client, now, random),
+            Change::Left => Ok(Vec::new()),
             Change::Expelled => self.expel(channel, slice::from_ref(client), now, random),
+            Change::MskRequested => self.resend(channel, client, now),
+            Change::Readmitted => self.readmit(channel, client).map(|_| Vec::new()),
         }
         .map(Consumed::Applied)
+    }
+
+    /// Lets a client in, or starts its deliveries over.
+    fn give(
+        &mut self,
+        channel: &ChannelId,
+        client: &ClientId,
+        now: Instant,
+    ) -> Result<Vec<Action>, Error> {
+        let (channel, mut desk) = self.admit(channel, client, now)?;
+        channel.join(client, &mut desk);
+        Ok(desk.actions)
     }
 
     /// Checks that a client may be given the MSK, and notes that it will be.
@@ -206,10 +246,24 @@ impl KeyServer {
         let mut actions = Vec::new();
         for channel in self.roster.get_mut(client)?.channels.clone() {
             if self.channel(&channel)?.awaits(client) {
-                actions.append(&mut self.join(&channel, client, now)?);
+                actions.append(&mut self.give(&channel, client, now)?);
             }
         }
         Ok(actions)
+    }
+}
+
+impl Channel {
+    /// Who serves a member.
+    fn served_by(&self, client: &ClientId) -> Option<&ServedBy> {
+        self.members.get(client).map(|member| &member.served_by)
+    }
+
+    fn set_served_by(&mut self, client: &ClientId, served_by: ServedBy) {
+        if let Some(member) = self.members.get_mut(client).filter(|m| m.served_by != served_by) {
+            member.served_by = served_by;
+            self.changed.member(client);
+        }
     }
 }
 

@@ -36,6 +36,23 @@ pub enum Change {
     Left,
     /// The client was expelled.
     Expelled,
+    /// The client asks for the MSK.
+    MskRequested,
+    /// The client, which was expelled, may join again.
+    Readmitted,
+}
+
+/// Who may say that a member has left: a client that has moved is not struck off when the PF it came
+/// from says at last that it has left there.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) enum ServedBy {
+    /// The PF that let it in by a call; nobody has published that it joined.
+    #[default]
+    Caller,
+    /// This PF, which took it over from another.
+    Here,
+    /// The PF that published last that it joined.
+    Pf(Publisher),
 }
 
 /// What became of a membership event.

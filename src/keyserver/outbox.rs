@@ -152,6 +152,8 @@ impl Notice {
             Change::Joined => 1,
             Change::Left => 2,
             Change::Expelled => 3,
+            Change::Readmitted => 4,
+            Change::MskRequested => 5,
         };
         let out = RecordWriter::default().u8(change).prefixed(self.channel.as_str().as_bytes());
         out.octets(self.client.as_str().as_bytes())
@@ -163,6 +165,8 @@ impl Notice {
             1 => Change::Joined,
             2 => Change::Left,
             3 => Change::Expelled,
+            4 => Change::Readmitted,
+            5 => Change::MskRequested,
             _ => return None,
         };
         let channel = value.text()?.into();

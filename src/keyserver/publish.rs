@@ -23,9 +23,7 @@ impl KeyServer {
         broadcaster: Option<&BroadcasterId>,
     ) -> Option<ChannelDocument> {
         let channel = self.channels.get(channel)?;
-        let named = &channel.spec.broadcasters;
-        let in_it = broadcaster.map_or(named.is_empty(), |broadcaster| named.contains(broadcaster));
-        in_it.then(|| channel.document(broadcaster))
+        channel.is_for(broadcaster).then(|| channel.document(broadcaster))
     }
 
     /// A broadcaster holds this version of its document, or a newer one. An update that waited for
@@ -94,6 +92,12 @@ impl KeyServer {
 }
 
 impl Channel {
+    /// Whether the channel names this broadcaster; `None` is the one of a channel that names none.
+    pub(super) fn is_for(&self, broadcaster: Option<&BroadcasterId>) -> bool {
+        let named = &self.spec.broadcasters;
+        broadcaster.map_or(named.is_empty(), |broadcaster| named.contains(broadcaster))
+    }
+
     /// The documents have changed: everybody is told (requirement P6).
     pub(super) fn publish(&mut self, desk: &mut Desk<'_>) {
         self.version += 1;

@@ -439,6 +439,8 @@ impl Channel {
         }
         let holds = |member: &Member| (member.confirmed(), member.may_hold());
         let now = holds(&member);
+        let served_by = self.members.get(client).map(|former| former.served_by.clone());
+        member.served_by = served_by.unwrap_or_default();
         let former = self.members.insert(client.clone(), member);
         if former.is_none_or(|former| holds(&former) != now) {
             self.changed.member(client);

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ClientId, Reach};
+use super::{ChannelSpec, ClientId, Reach};
 use crate::broadcast::ChannelId;
 
 /// How often an unanswered MSK message is sent again, and how many times in all.
@@ -31,7 +31,8 @@ impl Retry {
     pub const SDP: Self =
         Self { first: Duration::from_secs(10), longest: Duration::from_secs(40), tries: 3 };
 
-    /// Other waits and another number of tries; 0 tries count as 1.
+    /// Other waits and another number of tries; 0 tries count as 1, waits below a millisecond as one,
+    /// and beyond a day as a day.
     #[must_use]
     pub const fn new(first: Duration, longest: Duration, tries: u32) -> Self {
         Self { first, longest, tries: if tries == 0 { 1 } else { tries } }
@@ -41,7 +42,8 @@ impl Retry {
     #[must_use]
     pub fn wait_after(&self, copy: u32) -> Duration {
         let doublings = copy.saturating_sub(1).min(31);
-        self.first.saturating_mul(1 << doublings).min(self.longest)
+        let wait = self.first.saturating_mul(1 << doublings).min(self.longest);
+        wait.clamp(SHORTEST_WAIT, ChannelSpec::LONGEST_WAIT)
     }
 }
 
@@ -110,6 +112,9 @@ impl Agenda {
     }
 }
 
+/// So that a wait of 0 cannot spin.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +125,13 @@ mod tests {
         let waits: Vec<_> = (1..=5).map(|copy| retry.wait_after(copy).as_millis()).collect();
         assert_eq!(waits, [500, 1000, 2000, 3000, 3000]);
         assert_eq!(retry.wait_after(u32::MAX), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn waits_that_would_hang_or_overflow_are_bounded() {
+        let (none, forever) = (Duration::ZERO, Duration::MAX);
+        assert_eq!(Retry::new(none, none, 3).wait_after(2), SHORTEST_WAIT);
+        assert_eq!(Retry::new(forever, forever, 3).wait_after(9), ChannelSpec::LONGEST_WAIT);
     }
 
     #[test]

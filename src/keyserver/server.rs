@@ -13,7 +13,7 @@ use super::{
     schedule::{Agenda, Job},
 };
 use crate::{
-    broadcast::ChannelId,
+    broadcast::{BroadcasterId, ChannelId},
     error::Error,
     ids::MskId,
     keys::{CryptoSession, Muk, MukId},
@@ -162,7 +162,8 @@ impl KeyServer {
         let heading = Heading::new(channel.clone(), spec.domain, spec.profile);
         let mut desk = Desk::new(&mut self.roster, &mut self.agenda, &self.timing, now);
         let opened = Channel::open(heading, spec, first, self.closed_version, &mut desk);
-        let actions = desk.actions;
+        let mut actions = desk.actions;
+        actions.extend(few_left(channel, id));
         self.channels.insert(channel.clone(), opened);
         self.ended.note(&actions);
         Ok(actions)
@@ -214,9 +215,14 @@ impl KeyServer {
             let id = self.numbers.take(spec.domain, spec.key_group)?;
             Some(IssuedMsk::draw(id, &spec, random))
         };
+        let few_left = next.as_ref().and_then(|next| few_left(channel, next.id));
         let (open, mut desk) = self.at_desk(channel, now)?;
         open.set_policy(spec, next, &mut desk);
-        let actions = desk.actions;
+        if open.heading.keep_streams_of(&open.spec.broadcasters) {
+            open.changed.streams();
+        }
+        let mut actions = desk.actions;
+        actions.extend(few_left);
         self.ended.note(&actions);
         Ok(self.attend(channel, actions, now, random))
     }
@@ -256,18 +262,32 @@ impl KeyServer {
         self.update(channel, UpdateCause::MtkIds, now, random)
     }
 
-    /// The streams on the air with their rollover counters, for the SRTP-ID map of MSK messages
-    /// made from now on: a late joiner then decrypts from the first packet (D5).
+    /// The streams that a broadcaster has on the air with their rollover counters, for the SRTP-ID map
+    /// of MSK messages made from now on: a late joiner then decrypts from the first packet (D5). The map
+    /// has those of all broadcasters, up to 254. Their order makes no difference, unless one tells
+    /// more: then the first ones count.
     ///
     /// # Errors
-    /// Unknown channel.
+    /// Unknown channel, a broadcaster that it does not name (`None` is the one of a channel that names
+    /// none), or a stream of another policy than 0, which no MSK message could express.
     pub fn set_streams(
         &mut self,
         channel: &ChannelId,
+        broadcaster: Option<&BroadcasterId>,
         streams: &[CryptoSession],
     ) -> Result<(), Error> {
         let open = self.channel_mut(channel)?;
-        if open.heading.set_streams(streams) {
+        if !open.is_for(broadcaster) {
+            let name = broadcaster.map_or("without a name", BroadcasterId::as_str);
+            return Err(Error::invalid(format!("channel {channel} has no broadcaster {name}")));
+        }
+        if let Some(other) = streams.iter().find(|stream| stream.policy != 0) {
+            return Err(Error::invalid(format!(
+                "stream {:08x} is under policy {}, but the policy of a channel is number 0",
+                other.ssrc.0, other.policy
+            )));
+        }
+        if open.heading.set_streams(broadcaster, streams) {
             open.changed.streams();
         }
         Ok(())
@@ -327,7 +347,9 @@ impl KeyServer {
         let next = IssuedMsk::draw(id, spec, random);
         let (open, mut desk) = self.at_desk(channel, now)?;
         open.update(next, cause, &mut desk);
-        Ok(desk.actions)
+        let mut actions = desk.actions;
+        actions.extend(few_left(channel, id));
+        Ok(actions)
     }
 
     pub(super) fn channel(&self, channel: &ChannelId) -> Result<&Channel, Error> {
@@ -350,4 +372,11 @@ impl KeyServer {
 
 fn unknown(channel: &ChannelId) -> Error {
     Error::invalid(format!("channel {channel} is not open"))
+}
+
+/// Tells when an MSK has taken one of the last numbers of its group.
+fn few_left(channel: &ChannelId, taken: MskId) -> Option<Action> {
+    let left = u16::MAX - taken.number;
+    let told = left == 0 || (left <= 1024 && left.is_power_of_two());
+    told.then(|| Action::KeyNumbersLow { channel: channel.clone(), left })
 }

@@ -179,6 +179,7 @@ impl Desk<'_> {
     fn join(&mut self, channel: ChannelId, client: ClientId) -> Result<Reply, Refused> {
         self.admissible(&channel, &client)?;
         if self.server.is_member(&channel, &client) {
+            self.server.take_over(&channel, &client);
             return Ok(Reply::of(false));
         }
         let actions = self.server.join(&channel, &client, self.now).map_err(invalid)?;
@@ -350,7 +351,8 @@ impl Desk<'_> {
                 self.open(&channel)?;
             }
         }
-        self.server.set_streams(&channel, streams).map_err(invalid)?;
+        let told = self.server.set_streams(&channel, broadcaster.as_ref(), streams);
+        told.map_err(invalid)?;
         let Some((msk_id, left)) = left else { return Ok(Reply::of(false)) };
         let low = self.server.mtk_ids_low(&channel, msk_id, self.now, &mut random);
         let used_up = |_| vec![Action::KeyNumbersUsedUp { channel: channel.clone() }];

@@ -156,11 +156,14 @@ impl Consumer {
                     desk.counts.bus_events.add(1);
                     let client = client.clone();
                     let kind = match change {
-                        Change::Joined => EventKind::Joined { client },
-                        Change::Left => EventKind::Left { client },
-                        Change::Expelled => EventKind::Expelled { client },
+                        Change::Joined => Some(EventKind::Joined { client }),
+                        Change::Left => Some(EventKind::Left { client }),
+                        Change::Expelled => Some(EventKind::Expelled { client }),
+                        Change::Readmitted => Some(EventKind::Readmitted { client }),
+                        // What is sent is told.
+                        Change::MskRequested => None,
                     };
-                    if !was_so && is_so(desk.server, event) {
+                    if let Some(kind) = kind.filter(|_| !was_so && is_so(desk.server, event)) {
                         desk.tell(Some(channel), kind);
                     }
                     desk.act(actions);
@@ -243,6 +246,8 @@ fn is_so(server: &KeyServer, event: &MembershipEvent) -> bool {
         Change::Joined => server.is_member(channel, client),
         Change::Left => !server.is_member(channel, client),
         Change::Expelled => server.is_expelled(channel, client),
+        Change::Readmitted => !server.is_expelled(channel, client),
+        Change::MskRequested => false,
     }
 }
 

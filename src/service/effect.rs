@@ -66,6 +66,9 @@ impl Effects {
                 Action::GaveUp { channel, client, msk_id, why } => {
                     Effect::Tell(Some(channel), EventKind::GaveUp { client, msk_id, why })
                 }
+                Action::KeyNumbersLow { channel, left } => {
+                    Effect::Tell(Some(channel), EventKind::KeyNumbersLow { left })
+                }
                 Action::KeyNumbersUsedUp { channel } => {
                     Effect::Tell(Some(channel), EventKind::KeyNumbersUsedUp)
                 }

@@ -227,6 +227,12 @@ pub enum EventKind {
         /// MTK IDs left.
         left: u16,
     },
+    /// Few key numbers of the key group are left for updates: close the channel before there is none, and
+    /// open it with another key group.
+    KeyNumbersLow {
+        /// Key numbers left.
+        left: u16,
+    },
     /// An update that fell due cannot be made: the key group has no key number left.
     KeyNumbersUsedUp,
     /// Verification messages were refused; told at most once a minute for each reason.

@@ -197,6 +197,12 @@ impl Request {
                 Some((channel, slice::from_ref(client), Change::Left))
             }
             Self::Expel { channel, clients } => Some((channel, clients, Change::Expelled)),
+            Self::Readmit { channel, client } => {
+                Some((channel, slice::from_ref(client), Change::Readmitted))
+            }
+            Self::RequestMsk { channel, client } => {
+                Some((channel, slice::from_ref(client), Change::MskRequested))
+            }
             _ => None,
         }
     }

@@ -63,6 +63,17 @@ impl BroadcastState {
         self.0.commit(records.into_iter().collect())
     }
 
+    /// As [`Self::commit`] without records, but begins another file if MSKs were erased five minutes ago or
+    /// earlier, as far as these calls show, so that the old file does not keep them. Cheap when there is
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn shed(&mut self, now: Instant) -> Result<bool, Error> {
+        self.0.shed(now);
+        self.0.commit(Vec::new())
+    }
+
     /// All broadcasters of which something is kept, each with a new MTK. Nothing is committed, so that
     /// the timing has to be one that [writes ahead](BroadcastTiming::write_ahead).
     ///

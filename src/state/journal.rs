@@ -1,6 +1,9 @@
 //! Records in memory and, in step with them, in a file: a snapshot and a frame for each commit.
 
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use tracing::warn;
 
@@ -11,7 +14,10 @@ use super::{
     medium::Medium,
     seal::{Owner, Seal, SealingKeys},
 };
-use crate::{error::Error, record::Record};
+use crate::{
+    error::Error,
+    record::{Record, Table},
+};
 
 /// Fills the salt of a file.
 pub(super) type Random = fn(&mut [u8]) -> io::Result<()>;
@@ -25,6 +31,10 @@ pub(super) struct Journal {
     records: Records,
     /// What the file is written under; `None`: it has to be begun anew.
     current: Option<Current>,
+    /// The file has a key that is in no record any more.
+    has_erased: bool,
+    /// When that was noticed.
+    erased_since: Option<Instant>,
 }
 
 struct Current {
@@ -65,7 +75,16 @@ impl Journal {
                 .map_err(|text| Error::invalid(format!("{name}: {text}")))?,
             None => Records::new(),
         };
-        let mut journal = Self { medium, owner, keys, random, records, current: None };
+        let mut journal = Self {
+            medium,
+            owner,
+            keys,
+            random,
+            records,
+            current: None,
+            has_erased: false,
+            erased_since: None,
+        };
         journal.write(&[])?;
         Ok(journal)
     }
@@ -78,6 +97,18 @@ impl Journal {
     /// All records.
     pub(super) fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.records.iter().map(|(key, value)| (&**key, value.expose()))
+    }
+
+    /// Has the next commit begin another file if the current one has had keys for a while that were
+    /// replaced or erased: until then they could be read from it. At most one file each
+    /// [`ERASED_AFTER`] comes of this.
+    pub(super) fn shed(&mut self, now: Instant) {
+        if self.has_erased {
+            let since = *self.erased_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= ERASED_AFTER {
+                self.current = None;
+            }
+        }
     }
 
     /// Takes records over and returns when they will survive; tells whether anything was new.
@@ -97,6 +128,8 @@ impl Journal {
             if same {
                 continue;
             }
+            self.has_erased |=
+                known.is_some() && Table::split(&key).is_some_and(|(table, _)| table.has_keys());
             match value {
                 Some(value) => drop(self.records.insert(key.clone(), value)),
                 None => drop(self.records.remove(&key)),
@@ -148,10 +181,15 @@ impl Journal {
         self.medium.write(&frame)?;
         self.medium.sync()?;
         self.medium.adopt()?;
+        (self.has_erased, self.erased_since) = (false, None);
         let len = (Seal::LEN + frame.len()) as u64;
         Ok(Current { seal, number: 1, len, limit: 2 * len + self.medium.growth() })
     }
 }
+
+/// How long a key stays in the file after it was replaced or erased, at least. So a busy journal is not
+/// written whole with each change of a key.
+const ERASED_AFTER: Duration = Duration::from_secs(300);
 
 /// The records of a file.
 fn read(file: &mut [u8], owner: Owner, keys: &SealingKeys, name: &str) -> Result<Records, String> {

@@ -59,7 +59,9 @@ impl KeyServerState {
     }
 
     /// Writes what has changed in the server, and returns when it will survive a loss of power; tells
-    /// whether anything had. Costs one write and one `fdatasync`, now and then a new file.
+    /// whether anything had. Costs one write and one `fdatasync`, now and then a new file: when it has
+    /// grown, and, if MSKs or MUKs were replaced or erased, after five minutes, so that the old file does not
+    /// keep them. What is erased when nobody commits any more is in the file until the next start.
     ///
     /// # Errors
     /// [`Error::Io`]; no action may be carried out then. Nothing is lost in memory: the next call, also
@@ -70,6 +72,7 @@ impl KeyServerState {
         now: Instant,
         wall: SystemTime,
     ) -> Result<bool, Error> {
+        self.0.shed(now);
         self.0.commit(server.take_changes(now, wall))
     }
 
@@ -82,5 +85,37 @@ impl KeyServerState {
 impl fmt::Debug for KeyServerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyServerState({})", self.0.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{ids::KeyDomainId, keyserver::ChannelSpec};
+
+    #[test]
+    fn destroyed_msk_is_not_in_the_file_for_months() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state");
+        let (start, wall) = (Instant::now(), SystemTime::now());
+        let mut state = KeyServerState::open(StateOptions::new(&file)).unwrap();
+        let (mut server, _) = state.restore(Timing::default(), start, wall).unwrap();
+        let (channel, spec) = ("17".into(), ChannelSpec::new(KeyDomainId::default(), 1));
+        let random = &mut |out: &mut [u8]| out.fill(0x5a);
+        server.open_channel(&channel, spec, start, random).unwrap();
+        let has_key = || std::fs::read(&file).unwrap().windows(16).any(|part| part == [0x5a; 16]);
+        let mut commit = |server: &mut KeyServer, seconds| {
+            let time = Duration::from_secs(seconds);
+            state.commit(server, start + time, wall + time).unwrap()
+        };
+        assert!(commit(&mut server, 1) && has_key());
+        server.close_channel(&channel).unwrap();
+        assert!(commit(&mut server, 2));
+        assert!(!commit(&mut server, 3) && has_key());
+        assert!(!commit(&mut server, 302) && has_key());
+        assert!(commit(&mut server, 303) && !has_key());
+        assert!(!commit(&mut server, 9_999), "one new file is enough");
     }
 }

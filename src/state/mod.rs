@@ -9,7 +9,8 @@
 //! All of it fits in memory and is read once, so the file is a journal: a snapshot, and behind it one
 //! frame for each commit, which costs one write and one `fdatasync`. A tree of pages on disk, as general
 //! stores have, would write several pages for it, and serve reads that never come. A journal that has
-//! grown, was read at start, or could not be written is replaced by a new file with a snapshot.
+//! grown, was read at start, could not be written, or has had erased keys in it for some minutes is replaced by
+//! a new file with a snapshot.
 //!
 //! **Order.** What was accepted is committed before its effect is visible: before the key table is
 //! published and before the verification message is sent. What is issued is committed before it is sent:

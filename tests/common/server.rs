@@ -38,7 +38,7 @@ pub(crate) fn messages(reach: Reach, profile: Profile) -> Vec<MskMessage> {
     let mut actions = server.join(&channel, &client, now).unwrap();
     confirm(&mut server, &actions);
     let stream = |n| CryptoSession { policy: 0, ssrc: Ssrc(n), roc: Roc(n) };
-    server.set_streams(&channel, &(1..=200).map(stream).collect::<Vec<_>>()).unwrap();
+    server.set_streams(&channel, None, &(1..=200).map(stream).collect::<Vec<_>>()).unwrap();
     let copy = server.resend(&channel, &client, now).unwrap();
     confirm(&mut server, &copy);
     actions.extend(copy);

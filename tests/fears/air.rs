@@ -240,7 +240,7 @@ impl Air {
             self.multicast(What::Burst, &packet);
         }
         let streams = self.broadcaster.streams();
-        self.server.set_streams(&channel(), &streams).unwrap();
+        self.server.set_streams(&channel(), None, &streams).unwrap();
     }
 
     /// Every client on the group gets the datagram, whether it is a member or not.

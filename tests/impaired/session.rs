@@ -256,7 +256,7 @@ impl Session {
         self.media.send(self.now, &packet);
         self.sent.insert(packet, What::Media(intact));
         let streams = self.broadcaster.streams();
-        self.server.set_streams(&self.channel, &streams).unwrap();
+        self.server.set_streams(&self.channel, None, &streams).unwrap();
     }
 }
 

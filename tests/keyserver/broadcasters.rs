@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use mcast_srtp::{
     broadcast::{BroadcastAction, BroadcastTiming, Broadcaster, Lead},
-    ids::MskId,
+    ids::{MskId, Roc, Ssrc},
+    keys::CryptoSession,
     keyserver::{Action, UpdateCause},
-    wire::mikey::Message,
+    wire::mikey::{CsIdMap, Message},
 };
 
 use crate::world::{Entropy, World, msk, rtp, secs};
@@ -225,4 +226,42 @@ fn restarted_server_waits_for_broadcasters_anew_and_versions_do_not_fall_back() 
     world.holds_newest("b1");
     world.holds_newest("b2");
     assert_eq!(world.current(), msk(2));
+}
+
+#[test]
+fn standby_without_streams_does_not_erase_those_of_the_active_broadcaster() {
+    let mut world =
+        World::under(&["c1"], |spec| spec.broadcasters = vec!["b1".into(), "b2".into()]);
+    let stream = |n, roc| CryptoSession { policy: 0, ssrc: Ssrc(n), roc: Roc(roc) };
+    let channel = world.channel.clone();
+    let tell = |world: &mut World, name: &str, streams: &[CryptoSession]| {
+        world.server.set_streams(&channel, Some(&name.into()), streams).unwrap();
+        world.keep()
+    };
+    world.keep();
+    tell(&mut world, "b1", &[stream(2, 7), stream(1, 3)]);
+    tell(&mut world, "b2", &[]);
+    assert_eq!(tell(&mut world, "b1", &[stream(1, 3), stream(2, 7)]), 0, "talkers take turns");
+    tell(&mut world, "b2", &[stream(2, 9), stream(5, 1)]);
+    world.restart_server();
+    let map = |world: &mut World| {
+        world.join("c1");
+        let message = Message::parse(&world.sent.last().unwrap().octets).unwrap();
+        let CsIdMap::SrtpId(map) = message.header().map else { panic!() };
+        map.iter().map(|stream| (stream.ssrc.0, stream.roc.0)).collect::<Vec<_>>()
+    };
+    assert_eq!(map(&mut world), [(1, 3), (2, 9), (5, 1), (0, 0)]);
+    world.set_policy(|spec| spec.broadcasters = vec!["b1".into()]);
+    assert_eq!(map(&mut world), [(1, 3), (2, 7), (0, 0)]);
+}
+
+#[test]
+fn stream_that_no_msk_message_could_express_is_refused() {
+    let mut world = World::new(&["c1"]);
+    let other = CryptoSession { policy: 1, ssrc: Ssrc(7), roc: Roc(0) };
+    let refused = world.server.set_streams(&world.channel, None, &[other]).unwrap_err();
+    assert!(refused.to_string().contains("under policy 1"));
+    assert!(world.server.set_streams(&world.channel, Some(&"b1".into()), &[]).is_err());
+    world.join("c1");
+    assert_eq!(world.confirmed("c1").map(|msk_id| msk_id.number), Some(1));
 }

@@ -59,3 +59,47 @@ fn event_about_a_stranger_does_not_block_those_behind_it() {
     assert!(world.confirmed("c1").is_none());
     assert_eq!(world.server.members(&world.channel).count(), 1);
 }
+
+fn of(publisher: &str, sequence: u64, change: Change) -> MembershipEvent {
+    MembershipEvent { publisher: publisher.into(), ..event(sequence, "c1", change) }
+}
+
+/// How many actions follow from an event.
+fn follows(world: &mut World, event: &MembershipEvent) -> usize {
+    let Consumed::Applied(actions) = consume(world, event).unwrap() else { panic!("{event:?}") };
+    let count = actions.len();
+    world.carry_out(actions);
+    count
+}
+
+#[test]
+fn client_that_has_moved_is_not_struck_off_by_the_late_word_of_the_pf_it_left() {
+    let mut world = World::new(&["c1"]);
+    assert_eq!(follows(&mut world, &of("pf-b", 1, Change::Joined)), 1);
+    assert_eq!(follows(&mut world, &of("pf-c", 1, Change::Joined)), 0);
+    world.restart_server();
+    assert_eq!(follows(&mut world, &of("pf-b", 2, Change::Left)), 0);
+    assert!(world.server.is_member(&world.channel, &"c1".into()));
+    // It moves here, and the other PF is late as well.
+    world.join("c1");
+    world.restart_server();
+    follows(&mut world, &of("pf-c", 2, Change::Left));
+    assert!(world.server.is_member(&world.channel, &"c1".into()));
+    follows(&mut world, &of("pf-b", 3, Change::Joined));
+    follows(&mut world, &of("pf-b", 4, Change::Left));
+    assert!(!world.server.is_member(&world.channel, &"c1".into()));
+}
+
+#[test]
+fn joining_published_again_sends_nothing_and_an_msk_request_is_passed_on() {
+    let mut world = World::new(&["c1"]);
+    follows(&mut world, &of("pf-b", 1, Change::Joined));
+    assert_eq!(follows(&mut world, &of("pf-b", 2, Change::Joined)), 0);
+    assert_eq!(world.confirmed("c1"), Some(msk(1)), "it stays confirmed");
+    assert_eq!(follows(&mut world, &of("pf-b", 3, Change::MskRequested)), 1);
+    assert_eq!(world.sent_to("c1"), [1, 1]);
+    follows(&mut world, &of("pf-b", 4, Change::Expelled));
+    assert!(consume(&mut world, &of("pf-b", 5, Change::Joined)).is_err());
+    follows(&mut world, &of("pf-b", 6, Change::Readmitted));
+    assert!(follows(&mut world, &of("pf-b", 7, Change::Joined)) > 0);
+}

@@ -57,6 +57,26 @@ fn last_key_number_is_told_and_the_expelled_gets_nothing_all_the_same() {
 }
 
 #[test]
+fn last_key_numbers_are_told_while_there_is_time_to_do_something() {
+    let mut world = World::new(&["c1"]);
+    world.keep();
+    let key = [&[8][..], &DOMAIN.0, &KEY_GROUP.to_be_bytes()].concat();
+    let mut told = Vec::new();
+    for last in [0xfb_fd_u16, 0xfb_fe, 0xfb_ff, 0xff_fc, 0xff_fe] {
+        world.kept.0.insert(key.clone(), last.to_be_bytes().to_vec());
+        world.restore_server(world.wall());
+        let (channel, now) = (world.channel.clone(), world.now);
+        let random = &mut |out: &mut [u8]| out.fill(last as u8);
+        let updated = world.server.update(&channel, UpdateCause::Compromise, now, random).unwrap();
+        told.extend(updated.iter().find_map(|action| match action {
+            Action::KeyNumbersLow { left, .. } => Some(*left),
+            _ => None,
+        }));
+    }
+    assert_eq!(told, [1024, 2, 0]);
+}
+
+#[test]
 fn key_numbers_of_a_closed_channel_stay_used() {
     let mut world = World::new(&["c1"]);
     let (channel, now) = (world.channel.clone(), world.now);

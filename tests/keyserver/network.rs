@@ -130,7 +130,9 @@ impl World {
     }
 
     pub(crate) fn tell_streams(&mut self) {
-        self.server.set_streams(&self.channel, &self.broadcaster.streams()).unwrap();
+        let name = self.server.broadcasters(&self.channel).next().map(|(name, _)| name.clone());
+        let streams = self.broadcaster.streams();
+        self.server.set_streams(&self.channel, name.as_ref(), &streams).unwrap();
     }
 }
 

@@ -194,15 +194,15 @@ fn records_that_contradict_each_other_are_refused_and_told() {
         (refused(&gone(of(9, &[channel]))), "channel group 17, which is not open"),
         (refused(&gone(of(8, &[&DOMAIN.0, &KEY_GROUP.to_be_bytes()]))), "the last one given was 0"),
         (
-            refused(&|kept: &mut Kept| drop(kept.0.insert(member("c2"), vec![0, 0]))),
+            refused(&|kept: &mut Kept| drop(kept.0.insert(member("c2"), vec![0; 3]))),
             "client c2 is a member of group 17 and expelled from it",
         ),
         (
-            refused(&|kept: &mut Kept| drop(kept.0.insert(member("c9"), vec![0, 0]))),
+            refused(&|kept: &mut Kept| drop(kept.0.insert(member("c9"), vec![0; 3]))),
             "client c9, a member of group 17, is not on the roster",
         ),
         (
-            refused(&|kept: &mut Kept| drop(kept.0.insert(member("c1"), vec![1, 0, 9, 0]))),
+            refused(&|kept: &mut Kept| drop(kept.0.insert(member("c1"), vec![1, 0, 9, 0, 0]))),
             "client c1 holds an MSK that channel group 17 does not have yet",
         ),
         (

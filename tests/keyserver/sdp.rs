@@ -80,3 +80,21 @@ fn client_answered_during_an_update_is_offered_the_coming_msk() {
     assert_eq!(world.sent_to("c2"), [1, 2]);
     assert_eq!(world.confirmed("c2"), Some(msk(2)));
 }
+
+#[test]
+fn each_offer_says_that_it_differs_from_the_one_before() {
+    let mut world = world_over_sdp();
+    let (channel, now) = (world.channel.clone(), world.now);
+    let mut actions = world.server.join(&channel, &"c1".into(), now).unwrap();
+    actions.append(&mut world.server.resend(&channel, &"c1".into(), now).unwrap());
+    let muk = crate::world::muk(99);
+    let renewed = world.server.renew_muk(&"c1".into(), crate::world::muk_id("c1"), muk, now);
+    actions.append(&mut renewed.unwrap());
+    let version = |action: Action| {
+        let sdp = only_message(vec![action]).in_sdp(TEMPLATE).unwrap();
+        let origin = sdp.lines().find(|line| line.starts_with("o=")).unwrap().to_owned();
+        origin.strip_prefix("o=poc 1 ").unwrap().split(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    let versions: Vec<_> = actions.into_iter().map(version).collect();
+    assert_eq!(versions, [1, 2, 3], "with a new MUK also");
+}

@@ -10,6 +10,7 @@ use crate::{
     keyserver::{
         ChannelSpec, ClientId, UpdateCause,
         issue::IssuedMsk,
+        membership::ServedBy,
         rekey::{Channel, Retiring, Update},
     },
     record::{Clock, Noted, Record, RecordReader, RecordWriter, Table},
@@ -66,7 +67,13 @@ impl Channel {
         for table in self.changed.parts.take([Table::Channel, Table::ChannelStreams].iter()) {
             let value = match table {
                 Table::Channel => self.write(clock),
-                _ => write_sessions(RecordWriter::default(), self.heading.streams()),
+                _ => {
+                    let reported = self.heading.reported().iter();
+                    RecordWriter::default().list(reported, |out, (broadcaster, streams)| {
+                        let name = broadcaster.as_ref().map(|name| name.as_str().as_bytes());
+                        write_sessions(out.option(name, RecordWriter::prefixed), streams)
+                    })
+                }
             };
             records.push(Record::new(
                 RecordWriter::key(table).octets(id.as_str().as_bytes()),
@@ -78,7 +85,12 @@ impl Channel {
                 let number = |msk: Option<MskId>| msk.map(|msk| msk.number);
                 let out = RecordWriter::default();
                 let out = out.option(number(member.confirmed()), RecordWriter::u16);
-                out.option(number(member.may_hold()), RecordWriter::u16)
+                let out = out.option(number(member.may_hold()), RecordWriter::u16);
+                match &member.served_by {
+                    ServedBy::Caller => out.u8(0),
+                    ServedBy::Here => out.u8(1),
+                    ServedBy::Pf(name) => out.u8(2).octets(name.as_str().as_bytes()),
+                }
             });
             records.push(Record::new(key_of_member(Table::Member, id, &client), value));
         }

@@ -28,7 +28,7 @@ pub(super) use channel::Changed;
 
 use std::{
     iter,
-    net::{IpAddr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
     time::{Instant, SystemTime},
 };
 
@@ -127,26 +127,63 @@ impl Client {
         let out = out.prefixed(self.muk_id.idr.as_bytes()).octets(self.muk.0.expose());
         match self.reach {
             Reach::Sdp => out.u8(0),
-            Reach::Udp(address) => match address.ip() {
-                IpAddr::V4(ip) => out.u8(4).octets(&ip.octets()),
-                IpAddr::V6(ip) => out.u8(6).octets(&ip.octets()),
+            Reach::Udp(SocketAddr::V4(address)) => {
+                out.u8(4).octets(&address.ip().octets()).u16(address.port())
             }
-            .u16(address.port()),
+            // A link-local address is none without the interface.
+            Reach::Udp(SocketAddr::V6(address)) => {
+                let out = out.u8(6).octets(&address.ip().octets()).u16(address.port());
+                out.u32(address.scope_id())
+            }
         }
     }
 }
 
 fn read_reach(value: &mut RecordReader<'_>) -> Option<Reach> {
-    let ip = match value.u8()? {
-        0 => return Some(Reach::Sdp),
-        4 => IpAddr::from(value.array::<4>()?),
-        6 => IpAddr::from(value.array::<16>()?),
+    Some(match value.u8()? {
+        0 => Reach::Sdp,
+        4 => {
+            let ip = Ipv4Addr::from(value.array::<4>()?);
+            Reach::Udp(SocketAddrV4::new(ip, value.u16()?).into())
+        }
+        6 => {
+            let (ip, port) = (Ipv6Addr::from(value.array::<16>()?), value.u16()?);
+            Reach::Udp(SocketAddrV6::new(ip, port, 0, value.u32()?).into())
+        }
         _ => return None,
-    };
-    Some(Reach::Udp(SocketAddr::new(ip, value.u16()?)))
+    })
 }
 
 /// The key of a record of something that has a name.
 fn named(table: Table, name: &str) -> RecordWriter {
     RecordWriter::key(table).octets(name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        keys::{Muk, MukId},
+        secret::Secret,
+    };
+
+    #[test]
+    fn way_to_a_client_is_the_same_after_a_restart_its_interface_included() {
+        let v6 = |scope| SocketAddrV6::new(Ipv6Addr::LOCALHOST, 2269, 0, scope).into();
+        let v4 = SocketAddr::from(([192, 0, 2, 1], 2269));
+        for reach in [Reach::Sdp, Reach::Udp(v4), Reach::Udp(v6(0)), Reach::Udp(v6(7))] {
+            let mut roster = Roster::default();
+            let (id, muk) = (super::super::ClientId::from("c1"), Muk(Secret::new([1; 32])));
+            let muk_id = MukId { idi: "a".into(), idr: "b".into() };
+            roster.add(&id, muk_id, Arc::new(muk), reach, None).unwrap();
+            let value = roster.get(&id).unwrap().write().into_value();
+            let mut value = RecordReader::new(value.expose());
+            (value.text().unwrap(), value.text().unwrap());
+            value.octets(32).unwrap();
+            assert_eq!(read_reach(&mut value), Some(reach));
+            value.finish().unwrap();
+        }
+    }
 }

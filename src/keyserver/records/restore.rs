@@ -20,6 +20,7 @@ use crate::{
         delivery::Member,
         ended::{End, Ended, Place},
         issue::{Desk, Heading},
+        membership::ServedBy,
         outbox::Outbox,
         rekey::Channel,
     },
@@ -35,7 +36,7 @@ struct Kept {
     floor: u32,
     key_numbers: BTreeMap<(KeyDomainId, u16), u16>,
     channels: BTreeMap<ChannelId, Head>,
-    streams: BTreeMap<ChannelId, Vec<CryptoSession>>,
+    streams: BTreeMap<ChannelId, Streams>,
     members: BTreeMap<ChannelId, BTreeMap<ClientId, Holding>>,
     expelled: BTreeMap<ChannelId, BTreeSet<ClientId>>,
     closed_version: u64,
@@ -45,12 +46,16 @@ struct Kept {
     published: u64,
 }
 
+/// The streams of each broadcaster of a channel.
+type Streams = Vec<(Option<BroadcasterId>, Vec<CryptoSession>)>;
+
 /// What a member holds, by key number.
 struct Holding {
     /// The newest MSK that it has confirmed.
     confirmed: Option<u16>,
     /// The MSK that it was sent, and may hold.
     sent: Option<u16>,
+    served_by: ServedBy,
 }
 
 impl KeyServer {
@@ -105,12 +110,23 @@ impl Kept {
                 self.channels.insert(key.last_text()?.into(), head);
             }
             Table::ChannelStreams => {
-                self.streams.insert(key.last_text()?.into(), read_sessions(&mut value)?);
+                let streams = value.list(|value| {
+                    let name = value.option(|value| value.text().map(BroadcasterId::from))?;
+                    Some((name, read_sessions(value)?))
+                })?;
+                self.streams.insert(key.last_text()?.into(), streams);
             }
             Table::Member => {
                 let members = self.members.entry(key.text()?.into()).or_default();
                 let mut number = || value.option(RecordReader::u16);
-                let holding = Holding { confirmed: number()?, sent: number()? };
+                let (confirmed, sent) = (number()?, number()?);
+                let served_by = match value.u8()? {
+                    0 => ServedBy::Caller,
+                    1 => ServedBy::Here,
+                    2 => ServedBy::Pf(value.last_text()?.into()),
+                    _ => return None,
+                };
+                let holding = Holding { confirmed, sent, served_by };
                 members.insert(key.last_text()?.into(), holding);
             }
             Table::Expelled => {
@@ -249,11 +265,13 @@ impl Channel {
     fn restore(
         id: &ChannelId,
         head: Head,
-        streams: &[CryptoSession],
+        streams: &Streams,
         expelled: BTreeSet<ClientId>,
     ) -> Self {
         let mut heading = Heading::new(id.clone(), head.spec.domain, head.spec.profile);
-        heading.set_streams(streams);
+        for (broadcaster, streams) in streams {
+            heading.set_streams(broadcaster.as_ref(), streams);
+        }
         Self {
             heading,
             spec: head.spec,
@@ -278,10 +296,12 @@ impl Channel {
         let group = self.current.id.group;
         let id = |number: Option<u16>| number.map(|number| MskId { group, number });
         let confirmed = |(client, holding): (&ClientId, &Holding)| {
-            (client.clone(), Member::holding(id(holding.confirmed)))
+            let mut member = Member::holding(id(holding.confirmed));
+            member.served_by = holding.served_by.clone();
+            (client.clone(), member)
         };
         self.members = members.iter().map(confirmed).collect();
-        for (client, Holding { confirmed, sent }) in members {
+        for (client, Holding { confirmed, sent, .. }) in members {
             self.resume(&client, id(confirmed), id(sent), desk);
         }
         self.switch_if_ready(desk);

@@ -127,6 +127,8 @@ impl Model {
                     Change::Joined => self.after(Op::Join(client)),
                     Change::Left => self.after(Op::Leave(client)),
                     Change::Expelled => self.after(Op::Expel(client)),
+                    Change::Readmitted => self.after(Op::Readmit(client)),
+                    Change::MskRequested => next,
                 };
                 next.consumed = sequence;
             }
@@ -329,7 +331,7 @@ impl World {
             Op::Solicit(name) => server.solicit(channel, &name.into(), now),
             Op::Streams(ssrc) => {
                 let session = CryptoSession { policy: 0, ssrc: Ssrc(ssrc), roc: Roc(1) };
-                server.set_streams(channel, &[session]).map(|()| Vec::new())
+                server.set_streams(channel, None, &[session]).map(|()| Vec::new())
             }
             Op::Answers(..) | Op::Wait(_) => Ok(Vec::new()),
         };

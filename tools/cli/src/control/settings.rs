@@ -291,7 +291,7 @@ mod tests {
         "leave":"batched","leave_window":2.5,"expulsion_window":0.25,"confirm_within":3,"grace":4,
         "unconfirmed":"remove","msk_lifetime":86400,"mtk_period":60,
         "mtk_ids":{"low":"0100","high":"01ff"},"msk_len":32,"broadcasters":["east","west"],
-        "sdp":"v=0\r\nm=audio 1 RTP/SAVP 97\r\n"}"#;
+        "sdp":"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nm=audio 1 RTP/SAVP 97\r\n"}"#;
 
     fn settings(json: &str) -> ChannelSettings {
         serde_json::from_str(json).unwrap()
