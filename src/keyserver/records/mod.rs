@@ -180,7 +180,7 @@ mod tests {
             roster.add(&id, muk_id, Arc::new(muk), reach, None).unwrap();
             let value = roster.get(&id).unwrap().write().into_value();
             let mut value = RecordReader::new(value.expose());
-            (value.text().unwrap(), value.text().unwrap());
+            assert_eq!((value.text(), value.text()), (Some("a"), Some("b")));
             value.octets(32).unwrap();
             assert_eq!(read_reach(&mut value), Some(reach));
             value.finish().unwrap();
