@@ -24,6 +24,17 @@
 //! that a lane hands on may cost a system call to wake the key thread; packets cost none beyond their
 //! batch's (`tests/lane_syscalls.rs`).
 //!
+//! # One turn of the key server
+//!
+//! ```text
+//! requests, verification messages, deadlines, bus ─► core ─► ONE commit (write, fdatasync) ─► MSK messages, documents,
+//!        (as many as wait)                                                                     events, answers
+//! ```
+//!
+//! The core changes in memory at once; nothing of it is seen outside before the commit. When the commit fails, all of it
+//! waits, in order, and new requests are refused. The broadcaster has the same order for its MTK messages; its packets
+//! wait for nothing, since a restart begins with another MTK.
+//!
 //! # Layers
 //!
 //! Imports point downwards only.
@@ -31,8 +42,9 @@
 //! | layer | holds | never holds |
 //! |---|---|---|
 //! | tools, [`crate::aio`](crate) | programs, the asynchronous stream | |
-//! | [`crate::runtime`] | threads, channels, start and stop | protocol |
-//! | [`crate::state`](crate) | the file of a receiver's state: journal, seal, lock | what a record says |
+//! | [`crate::runtime`] | a gateway: threads, channels, start and stop | protocol |
+//! | [`crate::service`](crate) | key server and broadcaster at work: threads, requests, events, documents, the membership bus | who gets which key |
+//! | [`crate::state`](crate) | the files of states: journal, seal, lock | what a record says |
 //! | [`crate::rx`], [`crate::keyserver`], [`crate::broadcast`] | a lane; the roster and its MSKs; MTKs and what is sent | threads, sockets |
 //! | [`crate::keys`] | MUK, MSK, MTK, acceptance rules, the published table | sockets, packets |
 //! | [`crate::group`] | what a talk group is | sockets |
@@ -40,7 +52,7 @@
 //! | [`crate::wire`] | views over octets, and writers | state, allocation |
 //! | [`crate::ids`], [`crate::secret`], [`crate::record`], [`crate::error`] | names, key material, what is kept, verdicts | |
 //!
-//! [`crate::net`] (sockets, `recvmmsg`) is used by `runtime` and programs only.
+//! [`crate::net`] (sockets, `recvmmsg`) is used by `runtime`, `service` and programs only.
 //!
 //! # Invariants
 //!
@@ -60,4 +72,4 @@
 //! # Reading order
 //!
 //! `lib.rs`, `rx/lane.rs`, `srtp/unprotect.rs`, `srtp/batch.rs`, `keys/plane.rs`, `keys/store.rs`,
-//! `keys/accept.rs`, `wire/mikey/mod.rs`, `runtime/gateway.rs`, `keyserver/rekey.rs`, `net/mmsg.rs`.
+//! `keys/accept.rs`, `wire/mikey/mod.rs`, `runtime/gateway.rs`, `keyserver/rekey.rs`, `service/thread.rs`, `net/mmsg.rs`.
