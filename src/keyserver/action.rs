@@ -165,7 +165,8 @@ impl UpdateCause {
 
     /// Whether the MSK of an update under way will not do: the wrong hands may hold it, or a
     /// broadcaster has no part in it.
-    pub(crate) const fn supersedes(self) -> bool {
+    #[must_use]
+    pub const fn supersedes(self) -> bool {
         matches!(self, Self::Expulsion | Self::Compromise | Self::Broadcasters)
     }
 }

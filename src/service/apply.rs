@@ -247,21 +247,14 @@ impl Desk<'_> {
         replaces: Option<MskId>,
     ) -> Result<Reply, Refused> {
         self.open(&channel)?;
-        let current = self.server.current_msk(&channel);
         let coming = self.server.coming_msk(&channel).map(|(msk_id, _)| msk_id);
-        if let Some(replaced) = replaces {
-            match coming {
-                // The one that is coming may be in the wrong hands as well, or alone.
-                Some(coming) if cause.supersedes() && current == replaces => {
-                    return Err(conflict(format!(
-                        "MSK {coming} is coming in place of MSK {replaced} already; name {coming} to \
-                         replace that"
-                    )));
-                }
-                Some(coming) if cause.supersedes() && coming == replaced => {}
-                None if current == replaces => {}
-                _ => return Ok(Reply::of(false)),
-            }
+        // The MSK in force is replaced once; the one that is on its way only if it will not do.
+        let replaceable = match coming {
+            None => self.server.current_msk(&channel),
+            Some(_) => coming.filter(|_| cause.supersedes()),
+        };
+        if replaces.is_some() && replaces != replaceable {
+            return Ok(Reply::of(false));
         }
         let actions =
             self.server.update(&channel, cause, self.now, &mut random).map_err(conflict)?;

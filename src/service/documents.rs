@@ -24,6 +24,8 @@ struct Published {
     waits: BTreeMap<u64, Wait>,
     next_wait: u64,
     limit: usize,
+    /// Nothing more is published.
+    over: bool,
 }
 
 /// Channel and broadcaster.
@@ -90,6 +92,9 @@ impl Documents {
             done(newest);
             return Ok(DocumentWait(None));
         }
+        if published.over {
+            return Err(Refused::unavailable("the service has stopped"));
+        }
         if published.waits.len() >= published.limit {
             let text = format!("{} wait for documents already; ask again later", published.limit);
             return Err(Refused::unavailable(text));
@@ -99,6 +104,16 @@ impl Documents {
         let (channel, broadcaster) = key;
         published.waits.insert(number, Wait { channel, broadcaster, after, done });
         Ok(DocumentWait(Some((Arc::clone(self), number))))
+    }
+
+    /// Nothing more is published: whoever waits is let go without a document.
+    pub(super) fn end(&self) {
+        let mut published = self.lock();
+        published.over = true;
+        let waits = std::mem::take(&mut published.waits);
+        drop(published);
+        // What the callbacks own is dropped without the lock.
+        drop(waits);
     }
 
     fn lock(&self) -> MutexGuard<'_, Published> {
@@ -187,6 +202,16 @@ mod tests {
 
     fn publish(documents: &Documents, document: ChannelDocument) {
         documents.publish(document).into_iter().for_each(|told| told());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_service_that_has_stopped() {
+        let documents = Arc::new(Documents::new(9));
+        let (_wait, hears) = wait(&documents, 0);
+        documents.end();
+        assert!(hears.recv().is_err());
+        let done = Box::new(|_: Arc<ChannelDocument>| {});
+        assert!(documents.when_newer(&"17".into(), None, 0, done).is_err());
     }
 
     #[test]

@@ -141,7 +141,8 @@ impl KeyService {
         Ok(())
     }
 
-    /// Asks, and waits until what follows is durable and has gone out.
+    /// Asks, and waits until what follows is durable and has gone out: while the state cannot be
+    /// written, for as long as that lasts.
     ///
     /// # Errors
     /// Why it was not done; nothing has changed then.
@@ -152,7 +153,8 @@ impl KeyService {
     }
 
     /// Asks, and goes on; `done` is told when what follows is durable and has gone out, as a rule on
-    /// the service's thread: it must neither wait nor [`call`](Self::call).
+    /// the service's thread: it must neither wait nor [`call`](Self::call). Should the service stop at
+    /// that very moment, it may be dropped instead.
     pub fn submit(
         &self,
         request: Request,
@@ -271,7 +273,7 @@ impl KeyService {
             return Health::of(Some("the service has stopped".to_owned()));
         }
         drop(threads);
-        self.0.health.look()
+        self.0.health.look(Instant::now())
     }
 
     /// The address of the socket for MSK messages, if there is one.

@@ -13,6 +13,8 @@ use crate::{
 
 /// One thing to do. Each may be asked again, for example because the answer was lost: what is done
 /// already is answered with [`Reply::changed`] `false`, and costs no message, no key and no update.
+/// Those that ask for a message (`RequestMsk`, `Solicit`, `JoinInAnswer`) give another one each time, and
+/// `Update` without `replaces` another MSK.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Request {
@@ -43,7 +45,7 @@ pub enum Request {
         /// The new way.
         reach: Reach,
     },
-    /// Take a client off the roster. It has to have left its channels.
+    /// Take a client off the roster, and out of its channels as if it had left.
     RemoveClient {
         /// The client.
         client: ClientId,
@@ -110,10 +112,10 @@ pub enum Request {
         channel: ChannelId,
         /// Why.
         cause: UpdateCause,
-        /// The MSK to replace: if it is not in force any more, or is being replaced, nothing
-        /// happens, so that the request may be repeated. Of an MSK that is being replaced because of a
-        /// compromise the one that is coming has to be named, which is replaced by another then.
-        /// `None` asks for an update in any case.
+        /// The MSK to replace: the one in force; or, if the cause
+        /// [supersedes](UpdateCause::supersedes) an update under way, the one that is coming. If it is
+        /// another, nothing happens, so that the request may be repeated. `None` asks for an update in
+        /// any case.
         replaces: Option<MskId>,
     },
     /// A member asks for the MSK (MSK request), or should be tried again: it is sent once more.

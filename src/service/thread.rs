@@ -204,7 +204,10 @@ impl Thread {
     /// Makes durable what has changed, then carries out what follows from it.
     fn commit(&mut self) {
         let (now, wall) = (Instant::now(), SystemTime::now());
-        match self.state.commit(&mut self.server, now, wall) {
+        self.health.writes_since(Some(now));
+        let committed = self.state.commit(&mut self.server, now, wall);
+        self.health.writes_since(None);
+        match committed {
             Ok(written) => {
                 self.shared.counts.commits.add(written.into());
                 if let Some(consumer) = &mut self.consumer {
@@ -263,11 +266,13 @@ impl Thread {
     }
 }
 
-/// Tells readers of events that no more will come, however the thread ends.
+/// Tells readers of events and whoever waits for documents that no more will come, however the thread
+/// ends.
 struct LastEvent(Arc<Shared>);
 
 impl Drop for LastEvent {
     fn drop(&mut self) {
+        self.0.documents.end();
         self.0.ring.end();
     }
 }

@@ -155,7 +155,9 @@ impl Control {
         let present: ChannelView =
             read(&self.ask(&Call::new(Method::GET, path(&["v1", "channels", channel])))?)?;
         let cause = if compromise { "compromise" } else { "command" }.to_owned();
-        let body = UpdateBody { cause, replaces: present.msk_in_force };
+        // Who may know the keys may know the MSK that is on its way.
+        let coming = present.update.filter(|_| compromise).map(|update| update.msk_id);
+        let body = UpdateBody { cause, replaces: coming.or(present.msk_in_force) };
         let call = Call::new(Method::POST, path(&["v1", "channels", channel, "update"]));
         self.change(channel, with_json(call.repeatable(), &body)?)
     }
