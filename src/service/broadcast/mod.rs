@@ -7,7 +7,7 @@
 //!                           └── stored ◄───────────┘ only now: MTK message, new key, "held"
 //! ```
 //! One thread has all channels; a second one writes the journal, so that a slow disk delays key changes
-//! and nothing else. **A plain packet cannot leave:** what is sent is a [`Sealed`](sealed::Sealed)
+//! and nothing else. **A plain packet cannot leave:** what is sent is a `Sealed`
 //! datagram, and only protecting a packet makes one. A journal that cannot be written is tried again
 //! each second; meanwhile no new key is announced, documents are not said to be held, and packets go
 //! on under the key in force.
