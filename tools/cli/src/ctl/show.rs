@@ -162,6 +162,11 @@ fn settings(settings: &ChannelSettings) -> Vec<(&'static str, String)> {
         Some(time) => format!("{} s", time.0),
         None => "-".to_owned(),
     };
+    // 0 stands for none.
+    let limit = |time: &Option<crate::control::Seconds>| match time {
+        Some(time) if time.0 == 0.0 => "-".to_owned(),
+        time => seconds(time),
+    };
     let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let mtk_ids = settings.mtk_ids.as_ref();
     vec![
@@ -174,8 +179,8 @@ fn settings(settings: &ChannelSettings) -> Vec<(&'static str, String)> {
         ("confirm within", seconds(&settings.confirm_within)),
         ("grace", seconds(&settings.grace)),
         ("unconfirmed", name(&settings.unconfirmed)),
-        ("MSK lifetime", seconds(&settings.msk_lifetime)),
-        ("MTK period", seconds(&settings.mtk_period)),
+        ("MSK lifetime", limit(&settings.msk_lifetime)),
+        ("MTK period", limit(&settings.mtk_period)),
         ("MTK IDs", mtk_ids.map_or_else(String::new, |ids| format!("{}-{}", ids.low, ids.high))),
         ("broadcasters", list(settings.broadcasters.as_deref().unwrap_or_default())),
         ("SDP template", if settings.sdp.is_some() { "yes" } else { "no" }.to_owned()),
