@@ -1,6 +1,9 @@
 //! The thread that writes the journal: one write and one `fdatasync` for all that have waited.
 
-use crossbeam_channel::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tracing::warn;
 
 use super::service::Bell;
 use crate::{error::Error, record::Record, state::BroadcastState};
@@ -13,11 +16,24 @@ pub(super) fn write(
     written: &Sender<Result<(), Error>>,
     bell: &Bell,
 ) {
-    for records in records {
-        let result = state.commit(records).map(drop);
-        if written.send(result).is_err() {
-            return;
+    loop {
+        match records.recv_timeout(LOOK_AFTER) {
+            Ok(records) => {
+                let result = state.commit(records).map(drop);
+                if written.send(result).is_err() {
+                    return;
+                }
+                bell.ring();
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-        bell.ring();
+        // The next commit begins another file then, and says what is wrong.
+        if let Err(error) = state.shed(Instant::now()) {
+            warn!(%error, "erased MSKs are in the old state file still");
+        }
     }
 }
+
+/// How long after the last write it is looked whether the file holds erased MSKs.
+const LOOK_AFTER: Duration = Duration::from_secs(60);

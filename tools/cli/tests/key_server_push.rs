@@ -169,3 +169,27 @@ fn broadcaster_with_few_mtk_ids_left_brings_an_update() {
         }
     }
 }
+
+#[test]
+fn end_of_a_channel_reaches_a_broadcaster_that_was_away_over_a_restart_of_the_server() {
+    let broadcaster = Broadcaster::new();
+    let mut server = server(&broadcaster, 0.1);
+    open(&server);
+    broadcaster.hold_until(1).answer("200 OK", &json!({ "holds": 1 }));
+    server.change("DELETE", "/v1/channels/17", &Value::Null);
+    // Pushes that nobody answers break with the server.
+    server.kill_and_restart();
+    loop {
+        let pushed = broadcaster.next();
+        let Ok(document) = document::from_json(&pushed.body) else { continue };
+        let mut stream = pushed.stream;
+        let body = json!({ "holds": document.version }).to_string();
+        let len = body.len();
+        // What the former server has pushed has nobody to be answered to any more.
+        let told = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n{body}");
+        if told.is_ok() && document.msks.is_empty() {
+            break;
+        }
+    }
+    server.until("/metrics", |answer| answer.body.contains("result=\"held\"} "));
+}

@@ -18,7 +18,7 @@ use hyper::Method;
 use mcast_srtp::{
     broadcast::{BroadcasterId, ChannelDocument, ChannelId},
     keyserver::KeyServer,
-    service::{self, EventKind, Subscription},
+    service::{self, EventKind, Request, Subscription},
 };
 use tokio::{
     sync::Notify,
@@ -158,10 +158,12 @@ impl Pusher {
         let name = self.target.name.clone();
         let naming = move |server: &KeyServer| {
             let channels = server.channels().filter(|(_, spec)| spec.broadcasters.contains(&name));
-            channels.map(|(channel, _)| channel.clone()).collect::<BTreeSet<_>>()
+            let open = channels.map(|(channel, _)| channel.clone());
+            let last =
+                server.last_documents().filter(|last| last.broadcaster.as_ref() == Some(&name));
+            open.chain(last.map(|last| last.channel)).collect::<BTreeSet<_>>()
         };
-        let open = self.app.look(naming).await.map_err(|_| Trouble::Own)?;
-        Ok(open.into_iter().chain(self.held.keys().cloned()).collect())
+        self.app.look(naming).await.map_err(|_| Trouble::Own)
     }
 
     async fn push(
@@ -179,16 +181,20 @@ impl Pusher {
         }
         let report: ReportBody = parse(&answer.body).map_err(|_| Trouble::NoReport)?;
         self.app.pushes.held(&self.target.name);
-        if document.msks.is_empty() {
+        let name = self.target.name.clone();
+        let taken = if document.msks.is_empty() {
             // It has been told the end: nothing more is to be said.
             self.held.remove(&channel);
-            return Ok(());
-        }
-        if let Some(version) = report.holds {
-            self.held.insert(channel.clone(), version);
-        }
-        let name = self.target.name.clone();
-        if let Err(refusal) = take_report(&self.app, channel, name, &report).await {
+            let version = document.version;
+            let holds = Request::BroadcasterHolds { channel, broadcaster: name, version };
+            self.app.ask(holds).await.map(drop)
+        } else {
+            if let Some(version) = report.holds {
+                self.held.insert(channel.clone(), version);
+            }
+            take_report(&self.app, channel, name, &report).await.map(drop)
+        };
+        if let Err(refusal) = taken {
             tracing::warn!(broadcaster = %self.target.name, ?refusal, "report not taken");
         }
         Ok(())

@@ -78,7 +78,7 @@ impl From<Shared> for App {
 
 impl Shared {
     /// Asks the service, and waits until what follows is durable.
-    async fn ask(&self, request: Request) -> Result<Reply, Refusal> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, Refusal> {
         let (answer, answered) = oneshot::channel();
         self.service.submit(request, move |result| drop(answer.send(result)));
         Ok(in_time(answered).await??)
