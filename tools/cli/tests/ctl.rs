@@ -12,7 +12,7 @@ use std::{
 
 use common::{
     Files, assert_refused,
-    key_server::{KEY, Server, config},
+    key_server::{Server, config, key as key_of},
     program, run, stderr, stdout, text,
 };
 use mcast_srtp::{
@@ -29,7 +29,7 @@ fn confirming_client(idr: &str) -> String {
     let address = socket.local_addr().unwrap().to_string();
     let mut store = KeyStore::new(KeyLimits::default());
     let mut key = [0; 32];
-    hex::decode_to_slice(KEY, &mut key).unwrap();
+    hex::decode_to_slice(key_of(idr), &mut key).unwrap();
     let id = MukId { idi: "bmsc.example".into(), idr: idr.into() };
     store.insert_muk(id, Muk(Secret::new(key))).unwrap();
     thread::spawn(move || {
@@ -95,7 +95,8 @@ impl World {
         let entry = |(client, reach): &(&str, &str)| {
             format!(
                 "[[muk]]\nclient = \"{client}\"\nreach = \"{reach}\"\nidi = \"bmsc.example\"\n\
-                 idr = \"{client}\"\nkey = \"{KEY}\"\n"
+                 idr = \"{client}\"\nkey = \"{}\"\n",
+                key_of(client)
             )
         };
         let entries: String = clients.iter().map(entry).collect();

@@ -4,7 +4,7 @@ mod common;
 
 use common::{
     Files,
-    key_server::{Answer, KEY, Server, channel, client, config},
+    key_server::{Answer, Server, channel, client, config, key},
 };
 use serde_json::{Value, json};
 
@@ -30,8 +30,7 @@ fn with_token(server: &Server, token: &str, method: &str, path: &str, body: &Val
 #[test]
 fn each_request_works_and_its_repetition_changes_nothing() {
     let server = Server::start();
-    let muk =
-        json!({ "muk": { "idi": "bmsc.example", "idr": "c1-new", "key": &KEY.replace('0', "a") } });
+    let muk = json!({ "muk": { "idi": "bmsc.example", "idr": "c1-new", "key": key("c1-new") } });
     for (method, path, body) in [
         ("PUT", "/v1/clients/c1", client("c1", "sdp")),
         ("PUT", "/v1/clients/c2", client("c2", "127.0.0.1:9")),

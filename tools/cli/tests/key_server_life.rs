@@ -11,7 +11,7 @@ use std::{
 
 use common::{
     Files, assert_refused,
-    key_server::{KEY, PATIENCE, Server, channel, client, config, read_answer, serving},
+    key_server::{PATIENCE, Server, channel, client, config, key, read_answer, serving},
     program, run, text,
 };
 use serde_json::{Value, json};
@@ -157,8 +157,10 @@ fn unusable_configuration_is_refused_with_its_place() {
 #[test]
 fn clients_of_the_key_file_are_entered_once_and_stay_as_they_are() {
     let files = Files::new();
-    let entry =
-        |n: u32| format!("[[muk]]\nidi = \"bmsc.example\"\nidr = \"c{n}\"\nkey = \"{KEY}\"\n");
+    let entry = |n: u32| {
+        let key = key(&format!("c{n}"));
+        format!("[[muk]]\nidi = \"bmsc.example\"\nidr = \"c{n}\"\nkey = \"{key}\"\n")
+    };
     let keys = files.write("clients.toml", (0..600).map(entry).collect::<String>());
     let config = format!("clients = \"{}\"\n{}", text(&keys), config(&files, "", ""));
     let mut server = Server::with(files, &config, &[]);
@@ -208,7 +210,7 @@ fn log_at_its_most_talkative_has_no_keys_and_no_tokens() {
     let mut settings = channel(17);
     settings["broadcasters"] = json!(["east"]);
     send("PUT", "/v1/clients/c1", &client("c1", "127.0.0.1:9"));
-    send("PUT", "/v1/clients/c1", &json!({ "muk": KEY }));
+    send("PUT", "/v1/clients/c1", &json!({ "muk": key("c1") }));
     send("PUT", "/v1/channels/17", &settings);
     send("PUT", "/v1/channels/17/members/c1", &Value::Null);
     let document = send("GET", "/v1/channels/17/document?broadcaster=east", &Value::Null).json();
@@ -216,7 +218,7 @@ fn log_at_its_most_talkative_has_no_keys_and_no_tokens() {
     server.send("GET", "/v1/clients", &[&format!("{header}x")], b"");
     let (ended_well, log) = server.terminate();
     assert!(ended_well && log.contains("/v1/clients/c1"), "{log}");
-    for secret in [KEY, &msk, TOKEN, "000102", &msk[..8]] {
+    for secret in [&key("c1"), &msk, TOKEN, "000102", &msk[..8]] {
         assert!(!log.to_lowercase().contains(secret), "{secret} is in {log}");
     }
 }

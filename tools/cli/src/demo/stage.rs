@@ -202,7 +202,12 @@ impl Stage {
         self.timeline.say(Instant::now(), BROADCASTER, what);
         self.burst(BurstMessage::Idle)?;
         // MSK messages from now on tell late joiners where the streams are.
-        Ok(self.server.set_streams(&self.channel, None, &self.broadcaster.streams())?)
+        let broadcaster = BROADCASTER.into();
+        Ok(self.server.set_streams(
+            &self.channel,
+            Some(&broadcaster),
+            &self.broadcaster.streams(),
+        )?)
     }
 
     fn burst(&mut self, message: BurstMessage<'_>) -> Result<(), Failure> {
