@@ -163,7 +163,8 @@ fn clients_of_the_key_file_are_entered_once_and_stay_as_they_are() {
     };
     let keys = files.write("clients.toml", (0..600).map(entry).collect::<String>());
     let config = format!("clients = \"{}\"\n{}", text(&keys), config(&files, "", ""));
-    let mut server = Server::with(files, &config, &[]);
+    // Nobody reads the log here: an event for each client would fill its pipe.
+    let mut server = Server::with(files, &config, &[("MCAST_SRTP_LOG", "warn")]);
     let count =
         |server: &Server| server.get("/v1/clients").json()["clients"].as_array().unwrap().len();
     assert_eq!(count(&server), 600);
