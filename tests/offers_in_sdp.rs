@@ -49,7 +49,7 @@ fn another_parser_finds_the_key_message_and_all_that_was_in_the_template() {
         assert_eq!(octets_of(found[0].value.as_deref().unwrap()), offer.octets);
         parsed.attributes = others;
         //= RFC 3264 §8: a description that changes has another version
-        assert_eq!(parsed.origin.session_version, offer.counter.into());
+        assert_eq!(parsed.origin.session_version, u64::from(offer.counter));
         parsed.origin.session_version = plain.origin.session_version;
         assert_eq!(parsed.marshal(), plain.marshal());
     }
