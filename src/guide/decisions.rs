@@ -25,7 +25,7 @@
 //! | D3 | make before break: deliver the new MSK and publish it to the broadcasters, switch when all have confirmed and the named broadcasters hold it or a deadline passes, destroy the old MSK after a grace period |
 //! | D4 | packets whose MKI is not known yet wait, bounded in packets, octets and time |
 //! | D5 | a late client finds the rollover counter in the SRTP-ID map, or by authentication over bounded candidates |
-//! | D6 | no identifier or counter is used twice; a receiver commits what it accepts before it has an effect, the state of a server can be exported |
+//! | D6 | no identifier or counter is used twice; a receiver commits what it accepts before it has an effect, a key server and a broadcaster what they issue before it goes out |
 //! | D7 | keys may come before the media or after |
 //!
 //! # S: decisions on the state of a receiver

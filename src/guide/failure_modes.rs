@@ -6,7 +6,8 @@
 //! |---|---|---|---|
 //! | key server killed, or power lost | all that was answered is on disk; what was not answered either is, whole, or is not | on start every member that has not confirmed gets its MSK again, under a new counter; deadlines go on by the wall clock; broadcasters are given the document again. Media goes on meanwhile, under the MTKs that are on the air | repeat requests that were not answered: they change nothing the second time |
 //! | broadcaster killed | no MTK ID, counter or SRTP index is used twice | a new MTK at once; receivers keep their rollover counters; packets of the pause are lost | |
-//! | both gone, state files lost | nothing: identifiers would be used twice | | restore no old copy: use a new key group for each channel, and have clients bootstrap new MUKs |
+//! | a broadcaster's state file lost | its MTK IDs and counters under the MSK in force would be used twice | | `ctl update` before it is started again, so that it begins under an MSK of its own |
+//! | the key server's state file lost | nothing: identifiers would be used twice | | restore no old copy: use a new key group for each channel, and have clients bootstrap new MUKs |
 //! | clock set back | identifiers and counters do not depend on it | lifetimes and deadlines that are under way over a restart last longer by as much | |
 //!
 //! An old copy of a state file must never be put back: the counters in it have been used since. A file that
@@ -37,5 +38,5 @@
 //! | what | when | what happens |
 //! |---|---|---|
 //! | MTK IDs of an MSK | 65 535 changes, divided among the broadcasters | the broadcaster reports it before; an update follows (`mtk_ids`). Should none come, the last MTK stays in force |
-//! | key numbers of a key group | 65 535 MSKs | `key_numbers_used_up`: close the channel and open it with another key group. An expulsion then strikes the client off, but cannot cut it off |
+//! | key numbers of a key group | 65 535 MSKs | `key_numbers_low` from 1024 on, then `key_numbers_used_up`: close the channel and open it with another key group. An expulsion then strikes the client off, but cannot cut it off |
 //! | counters of a MUK | 2^32 - 1 messages | `gave_up` (`counters_used_up`): the client bootstraps a new MUK |

@@ -59,6 +59,13 @@
 //! acknowledgement and replay. The controlling PF has the clients of its channels on its roster, whoever serves
 //! them.
 //!
+//! # Broadcasters
+//!
+//! Receivers keep to the source address and port of a stream, so a broadcaster sends from one port
+//! (`source_port`) that stays over restarts. Pulling takes one connection for each channel, of which the key
+//! server has 512: push to a broadcaster of very many. Whoever can send to its plain inputs talks in the
+//! group: keep them on loopback.
+//!
 //! # Watch
 //!
 //! | what | where | why |

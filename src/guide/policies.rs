@@ -44,7 +44,7 @@
 //!
 //! # Several broadcasters
 //!
-//! A channel names its broadcasters, one for each area. Each gets the same MSKs, but a part of the MTK IDs
+//! A channel that names no broadcaster has one, for which no switch waits. Else it names them, one for each area. Each gets the same MSKs, but a part of the MTK IDs
 //! of its own, so that no two ever make a key of one identifier. The switch waits for all of them up to the
 //! deadline: a broadcaster that cannot be reached goes on under the MSK that it has, and with it the
 //! expelled client can still listen in that area. `silence_after` of the broadcaster puts an end to that:
